@@ -1,0 +1,1 @@
+//! Answer, remember, resolve: ARP

@@ -1,0 +1,1 @@
+//! Admit, learn, look up, flood, route: the MAC table and the route table

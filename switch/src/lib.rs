@@ -1,0 +1,1 @@
+//! The engine and its control: workers, the journey of a frame, networks, state, API
