@@ -61,6 +61,11 @@ impl Batch {
         Some(frame)
     }
 
+    /// Give the last `count` frames back.
+    pub fn shrink(&mut self, count: usize) {
+        self.len = self.len.saturating_sub(count);
+    }
+
     /// The frames, in the order they came.
     pub fn iter(&self) -> std::slice::Iter<'_, Frame> {
         self.frames[..self.len].iter()

@@ -1,0 +1,235 @@
+//! Why was a request refused? Every fault is one line that names the thing and the mend.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+/// A request that was refused, or work that failed. Nothing is left half-made.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// A name that no thing can have.
+    #[error("'{0}' is no name for a network or endpoint: use 1 to 63 letters, digits, '_', '.' or '-', and begin with a letter or digit")]
+    BadName(String),
+    /// There is no such network.
+    #[error("there is no network '{0}': 'lanyard network ls' lists them")]
+    NoNetwork(String),
+    /// There is a network of that name already.
+    #[error("there is a network '{0}' already: choose another name, or remove it with 'lanyard network rm {0}'")]
+    NetworkExists(String),
+    /// The network has endpoints.
+    #[error("network '{name}' still has {count} endpoint(s), first '{first}': disconnect them first, or use --force")]
+    NetworkInUse {
+        /// The network.
+        name: String,
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// There is no such endpoint.
+    #[error("network '{network}' has no endpoint '{endpoint}': 'lanyard network inspect {network}' lists them")]
+    NoEndpoint {
+        /// The network.
+        network: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// There is an endpoint of that name already.
+    #[error("network '{network}' has an endpoint '{endpoint}' already: choose another name with --endpoint, or disconnect it first")]
+    EndpointExists {
+        /// The network.
+        network: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The subnet overlaps another network's.
+    #[error("subnet {subnet} overlaps {other} of network '{network}': choose another with --subnet")]
+    SubnetOverlaps {
+        /// The one asked for.
+        subnet: IpNet,
+        /// The one there.
+        other: IpNet,
+        /// Whose it is.
+        network: String,
+    },
+    /// The subnet cannot be used.
+    #[error("subnet {subnet} cannot be used: {why}")]
+    BadSubnet {
+        /// The subnet.
+        subnet: String,
+        /// Why not, and the mend.
+        why: String,
+    },
+    /// No subnet is left to choose.
+    #[error("no free subnet is left to choose from: name one with --subnet")]
+    NoFreeSubnet,
+    /// The gateway is not in the subnet.
+    #[error("gateway {gateway} is outside subnet {subnet}: choose an address in it, such as {example}")]
+    GatewayOutside {
+        /// The address.
+        gateway: IpAddr,
+        /// The subnet.
+        subnet: IpNet,
+        /// One that would do.
+        example: IpAddr,
+    },
+    /// The gateway's address is none that a host can have.
+    #[error("gateway {gateway} is the network or broadcast address of {subnet}: choose another, such as {example}")]
+    GatewayReserved {
+        /// The address.
+        gateway: IpAddr,
+        /// The subnet.
+        subnet: IpNet,
+        /// One that would do.
+        example: IpAddr,
+    },
+    /// The address is not in the subnet.
+    #[error("address {ip} is outside subnet {subnet} of network '{network}': leave --ip out, or choose one in it")]
+    AddressOutside {
+        /// The address.
+        ip: IpAddr,
+        /// The subnet.
+        subnet: IpNet,
+        /// Whose it is.
+        network: String,
+    },
+    /// The address is in use.
+    #[error("address {ip} of network '{network}' is taken by {by}: leave --ip out, or choose another")]
+    AddressTaken {
+        /// The address.
+        ip: IpAddr,
+        /// The network.
+        network: String,
+        /// Who has it.
+        by: String,
+    },
+    /// The subnet is used up.
+    #[error("every address of subnet {subnet} of network '{network}' is taken: disconnect an endpoint, or make a larger network")]
+    SubnetFull {
+        /// The subnet.
+        subnet: IpNet,
+        /// The network.
+        network: String,
+    },
+    /// The MAC address is in use or none that a station can have.
+    #[error("MAC address {mac} cannot be used on network '{network}': {why}")]
+    BadMac {
+        /// The address.
+        mac: frame::MacAddr,
+        /// The network.
+        network: String,
+        /// Why not, and the mend.
+        why: String,
+    },
+    /// A number out of its range.
+    #[error("{what} {value} is out of range: use {least} to {most}")]
+    OutOfRange {
+        /// The setting.
+        what: &'static str,
+        /// What was asked for.
+        value: u64,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+    },
+    /// An interface name that the kernel would refuse.
+    #[error("'{name}' is no interface name: {why}")]
+    BadIfname {
+        /// The name.
+        name: String,
+        /// Why not, and the mend.
+        why: &'static str,
+    },
+    /// The interface is there already.
+    #[error("namespace '{netns}' has an interface '{ifname}' already: choose another name with --ifname")]
+    IfnameTaken {
+        /// The name.
+        ifname: String,
+        /// The namespace.
+        netns: String,
+    },
+    /// The namespace cannot be opened.
+    #[error("{0}")]
+    Namespace(String),
+    /// Two networks cannot be peered.
+    #[error("networks '{a}' and '{b}' cannot be peered: {why}")]
+    BadPeering {
+        /// One.
+        a: String,
+        /// The other.
+        b: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A limit of the switch.
+    #[error("the switch has all the {limit} {what} it can have: remove one first")]
+    TooMany {
+        /// Ports or networks.
+        what: &'static str,
+        /// How many that is.
+        limit: usize,
+    },
+    /// A capability is missing.
+    #[error("{what} is not permitted: it needs {capability}; run the daemon as root, or try 'lanyard lab', which needs no root")]
+    NotPermitted {
+        /// The work.
+        what: String,
+        /// The capability, by its kernel name.
+        capability: &'static str,
+    },
+    /// `/dev/net/tun` is missing or closed.
+    #[error("{why}: use --kind veth, or make it with 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200'")]
+    NoTun {
+        /// What happened.
+        why: String,
+    },
+    /// A live daemon holds the socket or the state.
+    #[error("{path} is in use by a running daemon{pid}: stop it first, or choose another with {option}")]
+    InUse {
+        /// The socket or folder.
+        path: PathBuf,
+        /// ` (pid N)` or nothing.
+        pid: String,
+        /// The option that names it.
+        option: &'static str,
+    },
+    /// The state file and its previous copy cannot be read.
+    #[error("{0}")]
+    State(String),
+    /// Work that the system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// The work.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Fault {
+    /// Work that the system refused.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    /// The HTTP status that goes with it: 404 for what is not there, 409 for what is there already or in use, 400 for
+    /// what cannot be, 500 for work that failed.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::NoNetwork(_) | Self::NoEndpoint { .. } => 404,
+            Self::NetworkExists(_)
+            | Self::EndpointExists { .. }
+            | Self::NetworkInUse { .. }
+            | Self::SubnetOverlaps { .. }
+            | Self::AddressTaken { .. }
+            | Self::IfnameTaken { .. }
+            | Self::InUse { .. } => 409,
+            Self::NotPermitted { .. } | Self::NoTun { .. } | Self::State(_) | Self::Io { .. } => 500,
+            _ => 400,
+        }
+    }
+}

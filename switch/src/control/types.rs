@@ -1,0 +1,321 @@
+//! What does the control socket say and hear? The JSON of every request and answer.
+//!
+//! Scripts rely on the keys: add freely, never rename. The `lanyard` program reads with these same types.
+//!
+//! | request | body | answer |
+//! | --- | --- | --- |
+//! | `GET /v1/ping` | | [`Hello`] |
+//! | `GET /v1/networks` | | `[`[`NetworkInfo`]`]` |
+//! | `POST /v1/networks` | [`NetworkSpec`] | [`NetworkInfo`] |
+//! | `POST /v1/networks/prune` | | [`Pruned`] |
+//! | `GET /v1/networks/{name}` | | [`NetworkInfo`] |
+//! | `DELETE /v1/networks/{name}` | | `{}` |
+//! | `PUT /v1/networks/{name}/peers/{other}` | | `{}` |
+//! | `DELETE /v1/networks/{name}/peers/{other}` | | `{}` |
+//! | `POST /v1/networks/{name}/endpoints` | [`EndpointSpec`] | [`EndpointInfo`] |
+//! | `DELETE /v1/networks/{name}/endpoints/{endpoint}` | | `{}` |
+//! | `GET /v1/ports`, `/v1/mac`, `/v1/arp`, `/v1/drops` (`?network=NAME`), `/v1/workers` | | lists of the `..Row` types |
+//! | `GET /v1/trace` | | one `trace::Record` a line, for as long as the client reads |
+//!
+//! A refusal is a 4xx or 5xx status with [`Refusal`].
+
+use std::net::IpAddr;
+
+use frame::MacAddr;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Who answers on the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Always `lanyard`.
+    pub program: String,
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process id.
+    pub pid: u32,
+}
+
+/// Why a request was refused, in one line that names the thing and the mend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The line.
+    pub error: String,
+}
+
+/// Who the network's gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayMode {
+    /// The switch itself: it answers ARP and ping for the gateway and routes between peered networks.
+    #[default]
+    Router,
+    /// There is none.
+    None,
+}
+
+/// What the switch does about ARP requests for endpoints that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArpMode {
+    /// Flood them like any broadcast.
+    #[default]
+    Flood,
+    /// Answer in the endpoint's place.
+    Suppress,
+}
+
+/// What hangs at the container's side of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortKind {
+    /// A TAP device, moved into the container's namespace.
+    #[default]
+    Tap,
+    /// A veth pair, whose host end the switch reads by AF_PACKET.
+    Veth,
+}
+
+/// What a new network is to be. Absent fields take the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Its name: letters, digits, `_`, `.`, `-`; at most 63.
+    pub name: String,
+    /// Its subnet; chosen from 10.213.0.0/16 onwards in /24 steps when absent.
+    #[serde(default)]
+    pub subnet: Option<IpNet>,
+    /// The gateway's address; the subnet's first when absent.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+    /// Who the gateway is.
+    #[serde(default)]
+    pub gateway_mode: GatewayMode,
+    /// Largest IP packet, octets (68 to 65,535). 1,500 when absent.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// Most addresses learned on one port; no limit when absent.
+    #[serde(default)]
+    pub mac_limit: Option<u32>,
+    /// Most addresses in the MAC table (64 to 16 Mi). 8,192 when absent.
+    #[serde(default)]
+    pub mac_capacity: Option<u32>,
+    /// Seconds after which a silent address is forgotten (1 to 1,000,000). 300 when absent.
+    #[serde(default)]
+    pub ageing: Option<u32>,
+    /// What the switch does about ARP requests for endpoints that it knows.
+    #[serde(default)]
+    pub arp: ArpMode,
+    /// Forward the reserved groups 01-80-C2-00-00-0x too.
+    #[serde(default)]
+    pub forward_reserved: bool,
+}
+
+/// A network as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInfo {
+    /// Its name.
+    pub name: String,
+    /// Its id: 64 hexadecimal digits, unique for all time.
+    pub id: String,
+    /// Its subnet.
+    pub subnet: IpNet,
+    /// The gateway's address; `null` in gateway mode `none`.
+    pub gateway: Option<IpAddr>,
+    /// The gateway's MAC address; `null` in gateway mode `none`.
+    pub gateway_mac: Option<MacAddr>,
+    /// Who the gateway is.
+    pub gateway_mode: GatewayMode,
+    /// Largest IP packet, octets.
+    pub mtu: u32,
+    /// Most addresses learned on one port.
+    pub mac_limit: Option<u32>,
+    /// Most addresses in the MAC table.
+    pub mac_capacity: u32,
+    /// Seconds after which a silent address is forgotten.
+    pub ageing: u32,
+    /// What the switch does about ARP requests for endpoints that it knows.
+    pub arp: ArpMode,
+    /// Are reserved groups forwarded?
+    pub forward_reserved: bool,
+    /// Names of the networks it may talk to.
+    pub peers: Vec<String>,
+    /// Its endpoints, by name.
+    pub endpoints: Vec<EndpointInfo>,
+}
+
+/// What a new endpoint is to be. Absent fields are chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointSpec {
+    /// The container's network namespace: a name, a path, or `pid:PID`.
+    pub netns: String,
+    /// The endpoint's name; made from the namespace's when absent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The interface's name inside the container, at most 15 characters; the first free of eth0, eth1, .. when absent.
+    #[serde(default)]
+    pub ifname: Option<String>,
+    /// Its address; the lowest free one of the subnet when absent.
+    #[serde(default)]
+    pub ip: Option<IpAddr>,
+    /// Its MAC address; 02:42 and the IPv4 address when absent.
+    #[serde(default)]
+    pub mac: Option<MacAddr>,
+    /// TAP or veth.
+    #[serde(default)]
+    pub kind: PortKind,
+    /// May the container hand over super-frames and unfinished checksums? `false` is wire mode.
+    #[serde(default = "yes")]
+    pub offload: bool,
+    /// Pin its MAC address to its port: a static entry that no other port can take over.
+    #[serde(default, rename = "static")]
+    pub pinned: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortState {
+    /// Frames pass.
+    Up,
+    /// The container's end is down.
+    Down,
+    /// The container's end does not exist any more (or not yet again, after a restart).
+    Gone,
+}
+
+/// An endpoint as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointInfo {
+    /// Its name.
+    pub endpoint: String,
+    /// The network's name.
+    pub network: String,
+    /// Its port, as `show` and `trace` call it.
+    pub port: String,
+    /// The namespace as it was given.
+    pub netns: String,
+    /// The interface's name inside the container now.
+    pub ifname: String,
+    /// Its address with the subnet's prefix length.
+    pub ip: IpNet,
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// TAP or veth.
+    pub kind: PortKind,
+    /// Super-frames and unfinished checksums allowed?
+    pub offload: bool,
+    /// Is its MAC address pinned to its port?
+    #[serde(rename = "static")]
+    pub pinned: bool,
+    /// How its port is.
+    pub state: PortState,
+}
+
+/// What `network prune` removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Names of the networks that had no endpoint.
+    pub networks: Vec<String>,
+}
+
+/// A line of `show ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRow {
+    /// The network's name.
+    pub network: String,
+    /// The port.
+    pub port: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// `tap` or `veth`.
+    pub kind: PortKind,
+    /// `up`, `down` or `gone`.
+    pub state: PortState,
+    /// The endpoint's MAC address.
+    pub mac: MacAddr,
+    /// The endpoint's address.
+    pub ip: IpAddr,
+    /// Frames received from the container; a super-frame counts once.
+    pub rx_frames: u64,
+    /// Octets received, without FCS.
+    pub rx_bytes: u64,
+    /// Frames sent to the container.
+    pub tx_frames: u64,
+    /// Octets sent, without FCS.
+    pub tx_bytes: u64,
+    /// Frames dropped on the way in or out.
+    pub drops: u64,
+}
+
+/// A line of `show mac`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MacRow {
+    /// The network's name.
+    pub network: String,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port it is on; `null` for the gateway.
+    pub port: Option<String>,
+    /// The endpoint on that port.
+    pub endpoint: Option<String>,
+    /// `learned`, `static` or `gateway`.
+    pub kind: String,
+    /// Milliseconds since a frame last came from it; 0 for static and gateway entries.
+    pub age_ms: u64,
+    /// How often it moved from one port to another.
+    pub moves: u32,
+}
+
+/// A line of `show arp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArpRow {
+    /// The network's name.
+    pub network: String,
+    /// The neighbor's address.
+    pub ip: IpAddr,
+    /// Its MAC address; `null` while it is being asked for.
+    pub mac: Option<MacAddr>,
+    /// The port it was heard on.
+    pub port: Option<String>,
+    /// RFC 4861's name: `incomplete`, `reachable`, `stale`, `delay`, `probe`; or `permanent` from the control plane.
+    pub state: String,
+    /// Who told: `control`, `arp`, `resolver`.
+    pub source: String,
+    /// The MAC addresses that claimed the same address in vain.
+    #[serde(default)]
+    pub conflicts: Vec<MacAddr>,
+}
+
+/// A line of `show drops`. Reasons that never happened are left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRow {
+    /// The network's name.
+    pub network: String,
+    /// The reason's name.
+    pub reason: String,
+    /// Frames dropped for it.
+    pub count: u64,
+    /// The reason in words.
+    pub sentence: String,
+}
+
+/// A line of `show workers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    /// The worker, counted from 0.
+    pub worker: usize,
+    /// Queues it reads.
+    pub queues: usize,
+    /// Times it woke up.
+    pub wakeups: u64,
+    /// Bursts it read.
+    pub bursts: u64,
+    /// Frames it handled.
+    pub frames: u64,
+}

@@ -1,0 +1,23 @@
+//! What time is it for the engine? One clock, started with it and read once a burst.
+
+use std::time::Instant;
+
+use frame::Millis;
+
+/// The engine's monotonic clock. Ageing, ARP timers and rate limits all count on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    /// A clock at one second: zero stays free to mean "never".
+    pub fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Millis {
+        Millis(1000 + self.started.elapsed().as_millis() as u64)
+    }
+}

@@ -1,0 +1,144 @@
+//! What does every worker know? Snapshots that control replaces as a whole, and tables that the workers themselves fill.
+//!
+//! A [`Snapshot`] says which ports and networks there are. It never changes: control publishes another one, and each
+//! worker takes it up between two bursts. What changes with the traffic lives in [`NetworkTables`], which snapshots
+//! share: the MAC table (lock-free), the neighbor table (a lock, taken for ARP and for next hops that a worker has not
+//! asked for lately, never for a frame that is only switched), and the counters.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arp::NeighborTable;
+use forwarding::{MacTable, MacTableConfig};
+use frame::{MacAddr, NetworkId, PortId};
+use ipnet::Ipv4Net;
+
+use super::counters::{DropCount, PerWorker};
+
+/// Which networks and ports there are, for the workers.
+#[derive(Default)]
+pub struct Snapshot {
+    /// By [`NetworkId`].
+    pub networks: Vec<Option<Arc<NetworkView>>>,
+    /// By [`PortId`].
+    pub ports: Vec<Option<PortView>>,
+}
+
+impl Snapshot {
+    /// The network with this number.
+    #[inline]
+    pub fn network(&self, id: NetworkId) -> Option<&Arc<NetworkView>> {
+        self.networks.get(id.index())?.as_ref()
+    }
+
+    /// The port with this number.
+    #[inline]
+    pub fn port(&self, id: PortId) -> Option<&PortView> {
+        self.ports.get(id.index())?.as_ref()
+    }
+
+    /// The network that a port belongs to.
+    #[inline]
+    pub fn network_of(&self, port: PortId) -> Option<&Arc<NetworkView>> {
+        self.network(self.port(port)?.network)
+    }
+}
+
+/// A port, as a worker needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct PortView {
+    /// Its network.
+    pub network: NetworkId,
+    /// Largest IP packet, octets.
+    pub mtu: usize,
+}
+
+/// A network, as a worker needs to know it.
+pub struct NetworkView {
+    /// Its number.
+    pub id: NetworkId,
+    /// What changes with the traffic.
+    pub tables: Arc<NetworkTables>,
+    /// The ports that are up: where a flood goes.
+    pub members: Vec<PortId>,
+    /// Largest IP packet, octets.
+    pub mtu: usize,
+    /// Forward the reserved groups 01-80-C2-00-00-0x too?
+    pub forward_reserved: bool,
+    /// Answer ARP requests for endpoints that are known?
+    pub suppress_arp: bool,
+    /// Its IPv4 subnet.
+    pub subnet: Option<Ipv4Net>,
+    /// Who the gateway is; `None` where there is none.
+    pub gateway: Option<GatewayView>,
+    /// The networks it may talk to.
+    pub peers: Vec<NetworkId>,
+}
+
+/// The switch as a network's gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayView {
+    /// Its address on the network.
+    pub ip: Ipv4Addr,
+    /// Its MAC address, a gateway entry in the network's MAC table.
+    pub mac: MacAddr,
+}
+
+/// What changes with the traffic of one network. Shared by all workers and all snapshots.
+pub struct NetworkTables {
+    /// Which MAC address is on which port.
+    pub mac: MacTable,
+    /// Which IP address has which MAC address. Lock it by [`NetworkTables::neighbors`].
+    pub neighbors: Mutex<NeighborTable>,
+    /// Frames dropped, by reason.
+    pub drops: PerWorker<DropCount>,
+    /// What the gateway keeps between frames: reassembly, the ICMP error budget.
+    pub(super) gateway: Mutex<super::gateway::GatewayState>,
+    /// The neighbor table's version when it was last unlocked, so that a worker's cache can tell without the lock.
+    version: AtomicU64,
+}
+
+impl NetworkTables {
+    /// Empty tables for `workers` workers.
+    pub fn new(mac: MacTableConfig, workers: usize) -> Self {
+        Self {
+            mac: MacTable::new(mac),
+            neighbors: Mutex::default(),
+            drops: PerWorker::new(workers),
+            gateway: Mutex::default(),
+            version: AtomicU64::new(0),
+        }
+    }
+
+    /// Work on the neighbor table; its version is made known afterwards.
+    pub fn neighbors<T>(&self, work: impl FnOnce(&mut NeighborTable) -> T) -> T {
+        let mut table = lock(&self.neighbors);
+        let result = work(&mut table);
+        self.version.store(table.version(), Ordering::Release);
+        result
+    }
+
+    /// The version of the neighbor table: it changes whenever the MAC address of a known neighbor does.
+    #[inline]
+    pub(super) fn neighbors_version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// A port is gone: forget all that was learned on it.
+    pub fn forget_port(&self, port: PortId) {
+        self.mac.forget_port(port);
+        self.neighbors(|table| table.forget_port(port));
+    }
+
+    /// A port is down for now: forget what it taught, keep what control said.
+    pub fn flush_port(&self, port: PortId) {
+        self.mac.flush_port(port);
+    }
+}
+
+/// Lock, whatever became of the thread that held it before: the tables have no state that a panic could leave half-made
+/// in a way that later frames would not mend.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
