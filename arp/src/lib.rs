@@ -17,9 +17,9 @@
 pub mod neighbor;
 pub mod packet;
 pub mod resolver;
-//pub mod responder;
+pub mod responder;
 
 pub use neighbor::{Conflict, NeighborEntry, NeighborTable, NoRoom, Noted, Settings, Source, State};
 pub use packet::ArpMessage;
 pub use resolver::{Due, Held};
-//pub use responder::{ResponderRules, Response, respond};
+pub use responder::{ResponderRules, Response, respond};

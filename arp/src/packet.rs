@@ -57,8 +57,8 @@ pub fn read(octets: &[u8]) -> Option<ArpMessage> {
     Some(ArpMessage { kind, sender_mac, sender_ip, target_mac: from_pnet(packet.get_target_hw_addr()), target_ip })
 }
 
-/// RFC 5227 (1.1) defines both probe and announcement as requests; stations also announce by a reply (RFC 5227, 3
-/// calls it widespread), which says the same.
+/// RFC 5227 (1.1) defines both probe and announcement as requests. Some stations announce by a reply instead (RFC 5227,
+/// 3, says why they should not); it says the same.
 fn kind(operation: ArpOperation, sender_ip: Ipv4Addr, target_ip: Ipv4Addr) -> Option<ArpKind> {
     let announces = sender_ip == target_ip && !sender_ip.is_unspecified();
     match operation {
@@ -94,13 +94,7 @@ pub fn announcement(out: &mut Frame, mac: MacAddr, ip: Ipv4Addr) {
 }
 
 /// Fill `out` with a reply to `target_mac` alone: `sender_ip` is at `sender_mac`.
-pub fn reply(
-    out: &mut Frame,
-    sender_mac: MacAddr,
-    sender_ip: Ipv4Addr,
-    target_mac: MacAddr,
-    target_ip: Ipv4Addr,
-) {
+pub fn reply(out: &mut Frame, sender_mac: MacAddr, sender_ip: Ipv4Addr, target_mac: MacAddr, target_ip: Ipv4Addr) {
     build(out, target_mac, ArpOperations::Reply, (sender_mac, sender_ip), (target_mac, target_ip));
 }
 
@@ -251,6 +245,9 @@ mod tests {
         assert_eq!(arp.operation, Operation::REPLY);
         assert_eq!((MacAddr(arp.sender_mac), Ipv4Addr::from(arp.sender_ipv4)), (H2, IP2));
         assert_eq!((MacAddr(arp.target_mac), Ipv4Addr::from(arp.target_ipv4)), (H1, IP1));
-        assert_eq!(EthernetHeader::read(frame.octets()).map(|header| (header.destination, header.source)), Some((H1, H2)));
+        assert_eq!(
+            EthernetHeader::read(frame.octets()).map(|header| (header.destination, header.source)),
+            Some((H1, H2))
+        );
     }
 }

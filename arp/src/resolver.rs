@@ -121,3 +121,6 @@ impl NeighborTable {
         timer.into_iter().chain(self.sweep_due()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

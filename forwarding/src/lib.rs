@@ -1,1 +1,28 @@
-//! Admit, learn, look up, flood, route: the MAC table and the route table
+//! Where does a frame go? Five decisions, one file each, and the two tables they ask.
+//!
+//! | a frame's journey | file | answer |
+//! | --- | --- | --- |
+//! | may a switch look at it? | [`admit`] | its Ethernet header, or why it is dropped |
+//! | who is speaking? | [`learn`] | what its source taught the [`mac_table`] |
+//! | where is who it speaks to? | [`lookup`] | known, gateway, group, unknown, on the same port |
+//! | and if that is not known, or everybody? | [`flood`] | every other port, once |
+//! | addressed to the gateway? | [`mod@route`] | next hop by longest prefix, answer, or ICMP error |
+//!
+//! Nothing here does I/O or reads a clock, nothing waits, and nothing on the way of an ordinary frame
+//! allocates. Addresses of routes are `IpAddr`; the gateway itself speaks IPv4.
+#![forbid(unsafe_code)]
+
+pub mod admit;
+pub mod flood;
+pub mod learn;
+pub mod lookup;
+pub mod mac_table;
+pub mod route;
+
+pub use admit::{AdmitRules, admit};
+pub use flood::flood_ports;
+pub use learn::learn;
+pub use lookup::look_up;
+pub use mac_table::{MacTable, MacTableConfig};
+//pub use route::table::RouteTable;
+//pub use route::{Gateway, NextNetwork, RouteDecision, route};

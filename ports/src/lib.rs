@@ -5,7 +5,32 @@
 //! | module | the question |
 //! | --- | --- |
 //! | [`port`] | what is a port to the engine? |
+//! | [`tap`] | how do frames enter and leave by a TAP with offloads? |
+//! | [`wire`] | ... by a TAP in wire mode, as on a cable? |
+//! | [`veth`] | ... by the host end of a veth? |
+//! | [`memory`] | ... between a test or benchmark and the engine? |
+//! | [`captured`] | how does one look at what passes? |
+//! | [`faulty`] | how does one try the engine on a bad line? |
+//! | [`losses`] | which frames got lost between a port and the kernel? |
+//! | [`link`] | what interfaces are there, and how are they made, set and moved? |
+//! | [`netns`] | which network namespace is meant, and how is something done inside it? |
+//! | [`monitor`] | what becomes of the links, here and in the containers' namespaces? |
+//! | [`ethtool`] | which offloads and what speed does an interface have? |
+//! | [`netlink`] | how is the kernel asked? |
 
+pub mod ethtool;
+pub mod link;
+pub mod monitor;
+pub mod netlink;
+pub mod netns;
+pub mod captured;
+pub mod faulty;
+pub mod losses;
+pub mod memory;
 pub mod port;
+mod sys;
+pub mod tap;
+pub mod veth;
+pub mod wire;
 
 pub use port::Port;

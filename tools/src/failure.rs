@@ -4,7 +4,7 @@
 //! and the mend.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Why a command did not do what it was told.
@@ -61,6 +61,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::work("writing to standard output", error),
     })
+}
+
+/// May this stream be written to in colours? On a terminal only, and not with `NO_COLOR` (no-color.org: set, and not
+/// empty).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! How do rows become aligned columns? In the manner of `ip -br` and `docker network ls`: a header row, text to the
 //! left, numbers to the right, two blanks between, no borders, nothing after the last column.
 
+use serde::Serialize;
+
 use crate::failure::one_line;
 
 /// Blanks between two columns.
@@ -72,8 +74,13 @@ fn width(cell: &str) -> usize {
 }
 
 /// An optional value, or nothing.
-pub(crate) fn or_dash<T: ToString>(value: Option<&T>) -> String {
+pub(crate) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// The word that the control API uses for it: `up`, `veth`, `router`.
+pub(crate) fn word_of(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -110,6 +117,13 @@ mod tests {
     #[test]
     fn a_table_without_rows_is_its_header() {
         assert_eq!(Table::new(COLUMNS).render(), "NETWORK  RX  STATE\n");
+    }
+
+    #[test]
+    fn words_are_those_of_the_control_api() {
+        use switch::control::types::{GatewayMode, PortState};
+        assert_eq!((word_of(&PortState::Gone), word_of(&GatewayMode::Router)), ("gone".into(), "router".into()));
+        assert_eq!(or_nothing(None::<&u32>), "");
     }
 
     #[test]

@@ -255,10 +255,8 @@ mod tests {
 
     #[test]
     fn without_names_numbers_stand_in() {
-        let steps = vec![
-            Step::Sent { port: PortId(7) },
-            Step::NotSent { port: PortId(8), reason: DropReason::EgressFull },
-        ];
+        let steps =
+            vec![Step::Sent { port: PortId(7) }, Step::NotSent { port: PortId(8), reason: DropReason::EgressFull }];
         let record = Record::resolve(&raw(&[0xff; 60], steps, Verdict::Flood { network: NetworkId(1) }), 5, &());
         assert_eq!((record.network.as_str(), record.port.as_deref(), record.lost), ("n1", Some("p2"), 5));
         assert_eq!(record.destination, Some(MacAddr::BROADCAST));

@@ -15,7 +15,8 @@ pub const REACHABLE: Millis = Millis::from_secs(30);
 /// How long a stale neighbor that is used may take to confirm itself before it is asked (RFC 4861, 10:
 /// `DELAY_FIRST_PROBE_TIME`).
 pub const DELAY: Millis = Millis::from_secs(5);
-/// From one request to the next, to the same neighbor (RFC 4861, 10: `RETRANS_TIMER`; RFC 1122, 2.3.2.1: not more than one a second).
+/// From one request to the next, to the same neighbor (RFC 4861, 10: `RETRANS_TIMER`; RFC 1122, 2.3.2.1: not more than
+/// one a second).
 pub const RETRANS: Millis = Millis::from_secs(1);
 /// Requests before a neighbor counts as unreachable (RFC 4861, 10: `MAX_MULTICAST_SOLICIT`, `MAX_UNICAST_SOLICIT`).
 pub const MAX_REQUESTS: u8 = 3;
@@ -145,6 +146,10 @@ pub(crate) struct Ask {
 impl Known {
     pub(crate) fn is_learned(&self) -> bool {
         self.source != Source::Control
+    }
+
+    pub(crate) fn is_being_asked(&self) -> bool {
+        matches!(self.upkeep, Upkeep::Probe { .. })
     }
 
     /// Does it stand against another MAC address's claim?

@@ -8,12 +8,15 @@
 //!
 //! The table is bounded. A new station takes the place of the learned entry that was confirmed longest ago, if that is
 //! stale; otherwise it is not noted. A neighbor the switch itself needs, and one the control plane names, take the
-//! place of any learned entry.
+//! place of any learned entry. A neighbor that is being asked makes no room: its frames wait, and it must not be asked
+//! again too soon.
 //!
 //! Not done: asking the holder in a conflict; a bound for each port.
 
 mod conflicts;
 mod entry;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +28,8 @@ use frame::step::NeighborChange;
 use frame::{MacAddr, Millis, PortId};
 use hashbrown::HashMap;
 
-pub use conflicts::{Conflict, REMEMBERED};
 use conflicts::ConflictLog;
+pub use conflicts::{Conflict, REMEMBERED};
 pub use entry::{DELAY, MAX_REQUESTS, NeighborEntry, REACHABLE, RETRANS, Source, State};
 pub(crate) use entry::{Incomplete, Known, Neighbor, Upkeep};
 
@@ -71,7 +74,7 @@ impl From<NeighborChange> for Noted {
     }
 }
 
-/// The table is full of entries that may not make room: the control plane's own, and ones that frames wait for.
+/// The table is full of entries that may not make room: the control plane's own, and ones that are being asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoRoom {
     /// The IP address there was no room for.
@@ -91,9 +94,9 @@ impl std::error::Error for NoRoom {}
 /// Which entries may make room.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evict {
-    /// Learned ones that have gone stale.
+    /// Learned ones that have gone stale, unless they are being asked.
     Stale,
-    /// Learned ones.
+    /// Learned ones, unless they are being asked.
     Learned,
 }
 
@@ -185,12 +188,13 @@ impl NeighborTable {
         if !can_be_neighbor(ip, mac) {
             return NeighborChange::Nothing.into();
         }
-        let heard = |source| {
-            Neighbor::Known(Known { mac, port: Some(port), source, confirmed: now, upkeep: Upkeep::Nothing })
-        };
+        let heard =
+            |source| Neighbor::Known(Known { mac, port: Some(port), source, confirmed: now, upkeep: Upkeep::Nothing });
         match self.neighbors.get_mut(&ip) {
-            None if !self.make_room(Evict::Stale, now) => NeighborChange::Full.into(),
             None => {
+                if !self.make_room(Evict::Stale, now) {
+                    return NeighborChange::Full.into();
+                }
                 self.put(ip, heard(Source::Arp));
                 NeighborChange::New.into()
             }
@@ -210,8 +214,9 @@ impl NeighborTable {
                 NeighborChange::Conflict { held_by }.into()
             }
             Some(Neighbor::Known(known)) => {
-                let (from, source) = (known.mac, known.source);
-                self.put(ip, heard(source));
+                let from = known.mac;
+                let asked = known.is_being_asked();
+                self.put(ip, heard(if asked { Source::Resolver } else { Source::Arp }));
                 NeighborChange::Changed { from }.into()
             }
         }
@@ -221,7 +226,7 @@ impl NeighborTable {
     /// Returns the frames that had waited for it, in the order they came.
     ///
     /// # Errors
-    /// [`NoRoom`] when the table is full and no learned entry can make room; nothing has changed then.
+    /// [`NoRoom`] when the table is full and no entry can make room; nothing has changed then.
     pub fn set_control(
         &mut self,
         ip: IpAddr,
@@ -247,7 +252,7 @@ impl NeighborTable {
     /// network, so every network's table must hear of it.
     #[must_use = "these frames are lost without a verdict when nobody drops them for a reason"]
     pub fn forget_port(&mut self, port: PortId) -> Vec<Held> {
-        let mut gone = Vec::new();
+        let mut gone: Vec<(IpAddr, Upkeep)> = Vec::new();
         let mut orphans = Vec::new();
         for (ip, neighbor) in &mut self.neighbors {
             match neighbor {
@@ -255,13 +260,19 @@ impl NeighborTable {
                     orphans.extend(incomplete.held.extract_if(.., |held| held.from == port));
                 }
                 Neighbor::Known(known) if known.port != Some(port) => {}
-                Neighbor::Known(known) if known.is_learned() => gone.push(*ip),
+                Neighbor::Known(known) if known.is_learned() => gone.push((*ip, known.upkeep)),
                 Neighbor::Known(known) => known.port = None,
             }
         }
         self.held -= orphans.len();
-        for ip in gone {
-            self.take(ip);
+        for (ip, upkeep) in gone {
+            if let Upkeep::Probe { attempt, due } = upkeep {
+                // What runs of its requests goes on, now to all, so that it is not asked sooner than a second later.
+                let asked = Incomplete { since: due - RETRANS, attempt, due, held: Vec::new() };
+                self.put(ip, Neighbor::Incomplete(asked));
+            } else {
+                self.take(ip);
+            }
         }
         orphans
     }
@@ -280,7 +291,7 @@ impl NeighborTable {
             return false;
         }
         let learned = self.neighbors.iter().filter_map(|(ip, neighbor)| match neighbor {
-            Neighbor::Known(known) if known.is_learned() => Some((known.confirmed, *ip)),
+            Neighbor::Known(known) if known.is_learned() && !known.is_being_asked() => Some((known.confirmed, *ip)),
             _ => None,
         });
         let Some((confirmed, ip)) = learned.min() else {
@@ -356,6 +367,29 @@ impl NeighborTable {
         self.learned -= dropped;
         self.version += u64::from(dropped > 0);
         self.sweep_due = oldest.map(|confirmed| (confirmed + self.settings.age).max(now + SWEEP_INTERVAL));
+    }
+}
+
+#[cfg(test)]
+impl NeighborTable {
+    /// Everything that is counted beside the map agrees with the map.
+    pub(crate) fn check(&self) {
+        let timers = self.neighbors.iter().filter_map(|(ip, neighbor)| Some((neighbor.due()?, *ip)));
+        assert_eq!(self.timers, timers.collect());
+        let waiting = |neighbor: &Neighbor| if let Neighbor::Incomplete(i) = neighbor { i.held.len() } else { 0 };
+        assert_eq!(self.held, self.neighbors.values().map(waiting).sum::<usize>());
+        assert!(self.neighbors.values().all(|n| waiting(n) <= usize::from(self.settings.held_per_hop)));
+        let learned: Vec<_> = self
+            .neighbors
+            .values()
+            .filter_map(|neighbor| match neighbor {
+                Neighbor::Known(known) if known.is_learned() => Some(known.confirmed + self.settings.age),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(self.learned, learned.len());
+        assert!(self.held <= self.settings.held_in_all && self.len() <= self.settings.capacity);
+        assert!(learned.is_empty() || self.sweep_due.is_some());
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::headers::{Headers, protocol};
+use super::headers::{Headers, SCTP_CHECKSUM, protocol};
 use super::{BadOffload, GsoKind, OffloadHeader};
 use crate::Frame;
 use crate::buffer::MAX_FRAME_OCTETS;
@@ -100,7 +100,7 @@ pub fn pseudo_header_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, l
     addresses.word(u16::from(protocol)).word((length >> 16) as u16).word(length as u16)
 }
 
-/// The checksum that belongs at `field` of `segment`, a whole TCP segment, UDP datagram or ICMPv6 message
+/// The checksum that belongs at `field` of `segment`, a whole TCP segment, UDP datagram or ICMP message
 /// behind the pseudo-header summed in `pseudo`, whatever the field holds now. Never 0, which in UDP would
 /// mean "no checksum" (RFC 768); to everyone who verifies, 0xffff is the same number.
 #[inline]
@@ -182,9 +182,6 @@ fn without_field(sum: Sum, octets: &[u8], field: usize) -> Sum {
     sum.octets(before).octets(rest.get(2..).unwrap_or_default())
 }
 
-/// Where an SCTP packet's CRC-32C stands (RFC 9260, 3.1).
-const SCTP_CHECKSUM: usize = 8;
-
 fn finish_sctp(packet: &mut [u8]) -> Result<(), BadOffload> {
     let Some((before, rest)) = packet.split_at_checked(SCTP_CHECKSUM) else { return Err(BadOffload) };
     let Some((_, after)) = rest.split_first_chunk::<4>() else { return Err(BadOffload) };
@@ -214,3 +211,147 @@ const CRC32C: [u32; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use pnet::packet::ipv4::{self, Ipv4Packet};
+    use pnet::packet::util;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::samples::{self, Sample, any_super_frame, frame, hex};
+    use super::*;
+
+    /// The octets after [`finish`].
+    fn finished(octets: &[u8], header: OffloadHeader) -> Result<Vec<u8>, BadOffload> {
+        let mut octets = octets.to_vec();
+        finish(&mut octets, header).map(|()| octets)
+    }
+
+    #[test]
+    fn a_syn_is_finished_as_the_kernel_does() {
+        let frame = frame(samples::SYN_HEADER, samples::SYN);
+        let mut out = Frame::empty();
+        assert_eq!(finish_into(&frame, &mut out), Ok(()));
+        assert_eq!(out.octets(), hex(samples::SYN_FINISHED));
+        assert_eq!(out.offload(), OffloadHeader::NONE);
+        assert_eq!(frame.octets(), hex(samples::SYN), "the frame itself stays as it is");
+    }
+
+    #[test]
+    fn the_sum_of_rfc_1071_and_the_header_of_a_real_frame() {
+        assert_eq!(Sum::new().octets(&hex("0001 f203 f4f5 f6f7")).fold(), 0xddf2);
+        assert_eq!(ipv4_header_checksum(&hex(samples::SYN)[14..34]), 0x3123);
+        assert_eq!(internet_checksum(&[]), 0xffff);
+        assert_eq!(internet_checksum(&[0xab]), !0xab00);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624() {
+        assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn a_udp_checksum_of_zero_is_sent_as_all_ones() {
+        let mut octets = hex(samples::UDP6);
+        // A source port larger by the checksum makes the sum 0xffff, and so the checksum 0.
+        let plain = OffloadHeader { gso: GsoKind::None, ..frame(samples::UDP6_HEADER, samples::UDP6).offload() };
+        let checksum = Sample::word(&finished(&octets, plain).unwrap(), 64);
+        let port = Sample::word(&octets, 58);
+        let other = Sum::new().word(port).word(checksum).fold();
+        octets[58..60].copy_from_slice(&other.to_be_bytes());
+        assert_eq!(finished(&octets, plain).unwrap()[64..66], [0xff, 0xff]);
+    }
+
+    #[test]
+    fn sctp_gets_its_crc() {
+        assert_eq!(!crc32c(!0, b"123456789"), 0xe306_9283, "the CRC catalogue's check value");
+        assert_eq!(!crc32c(!0, &[0; 32]), 0x8a91_36aa, "RFC 3720, B.4");
+        let mut octets = hex("02420a000003 02420a000002 0800 4500 0028 00004000 4084 0000 0a000002 0a000003
+            1234 0050 00000000 deadbeef 0a000008 00000000");
+        octets.resize(60, 0xee); // padding, which the CRC does not cover
+        let header =
+            OffloadHeader { needs_checksum: true, checksum_start: 34, checksum_offset: 8, ..OffloadHeader::NONE };
+        assert_eq!(header.check(&octets), Ok(()));
+        let done = finished(&octets, header).unwrap();
+        let packet = [&octets[34..42], &[0; 4], &octets[46..54]].concat();
+        assert_eq!(done[42..46], (!crc32c(!0, &packet)).to_le_bytes());
+        assert_eq!((&done[..42], &done[46..]), (&octets[..42], &octets[46..]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_stays_as_it_was() {
+        let syn = frame(samples::SYN_HEADER, samples::SYN);
+        let outside = OffloadHeader { checksum_start: 73, ..syn.offload() };
+        let mut octets = syn.octets().to_vec();
+        assert_eq!(finish(&mut octets, outside), Err(BadOffload));
+        assert_eq!(octets, syn.octets());
+
+        let mut out = Frame::from_octets(b"before");
+        let mut bad = frame(samples::SYN_HEADER, samples::SYN);
+        bad.set_offload(outside);
+        assert_eq!(finish_into(&bad, &mut out), Err(BadOffload));
+        assert_eq!(finish_into(&frame(samples::TCP4_HEADER, samples::TCP4), &mut out), Err(BadOffload));
+        let mut giant = Frame::empty();
+        giant.received(MAX_FRAME_OCTETS + 1);
+        assert_eq!(finish_into(&giant, &mut out), Err(BadOffload));
+        assert_eq!(out.octets(), b"before");
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_pnets(octets in vec(any::<u8>(), 1..300), cut in 0_usize..150) {
+            let (first, second) = octets.split_at((cut * 2).min(octets.len()));
+            let sum = Sum::new().octets(first).octets(second);
+            prop_assert_eq!(sum.checksum(), util::checksum(&octets, usize::MAX));
+        }
+
+        #[test]
+        fn finishing_is_the_same_as_computing_it_all(sample in any_super_frame()) {
+            let pseudo = {
+                let (at, len) = if sample.v6 { (8, 32) } else { (12, 8) };
+                let upper = (sample.octets.len() - sample.upper) as u16;
+                let addresses = &sample.octets[sample.ip + at..sample.ip + at + len];
+                Sum::new().octets(addresses).word(if sample.tcp { 6 } else { 17 }).word(upper)
+            };
+            let mut begun = sample.octets.clone();
+            write_word(&mut begun, sample.checksum_at(), pseudo.fold());
+            let whole = upper_layer_checksum(
+                pseudo, &begun[sample.upper..], usize::from(sample.header.checksum_offset));
+            let done = finished(&begun, sample.header).unwrap();
+            prop_assert_eq!(Sample::word(&done, sample.checksum_at()), whole);
+            prop_assert_eq!(whole, samples::never_zero(sample.checksum_by_pnet(&done)));
+            write_word(&mut begun, sample.checksum_at(), whole);
+            prop_assert_eq!(&done, &begun, "nothing else changes");
+            let none = OffloadHeader { needs_checksum: false, ..sample.header };
+            prop_assert_eq!(finished(&sample.octets, none).unwrap(), sample.octets);
+        }
+
+        #[test]
+        fn pseudo_headers_are_pnets(
+            v4 in any::<[u32; 2]>(), v6 in any::<[u128; 2]>(), protocol: u8, message in vec(any::<u8>(), 4..200),
+        ) {
+            let ([s4, d4], [s6, d6]) = (v4.map(Ipv4Addr::from_bits), v6.map(Ipv6Addr::from_bits));
+            let next = pnet::packet::ip::IpNextHeaderProtocol::new(protocol);
+            let pseudo = pseudo_header_v4(s4, d4, protocol, message.len() as u16);
+            let expected = util::ipv4_checksum(&message, 1, &[], &s4, &d4, next);
+            prop_assert_eq!(upper_layer_checksum(pseudo, &message, 2), samples::never_zero(expected));
+            let pseudo = pseudo_header_v6(s6, d6, protocol, message.len() as u32);
+            let expected = util::ipv6_checksum(&message, 1, &[], &s6, &d6, next);
+            prop_assert_eq!(upper_layer_checksum(pseudo, &message, 2), samples::never_zero(expected));
+        }
+
+        #[test]
+        fn an_update_is_the_same_as_computing_it_again(
+            mut header in vec(any::<u8>(), 20), word in prop::sample::select(vec![0_usize, 1, 2, 3, 4, 6, 7, 8, 9]), new: u16,
+        ) {
+            header[0] = 0x45;
+            let before = ipv4_header_checksum(&header);
+            prop_assert_eq!(before, ipv4::checksum(&Ipv4Packet::new(&header).unwrap()));
+            let old = Sample::word(&header, word * 2);
+            write_word(&mut header, word * 2, new);
+            prop_assume!(header.iter().any(|octet| *octet != 0));
+            prop_assert_eq!(update16(before, old, new), ipv4_header_checksum(&header));
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! Not done: fragments, AH and ESP are not looked into; what they carry counts as one unknown protocol.
 
-use super::checksum::{Sum, pseudo_header_v4, pseudo_header_v6};
+use super::checksum::Sum;
 use super::{BadOffload, GsoKind, OffloadHeader};
 use crate::buffer::MAX_FRAME_OCTETS;
 use crate::ethernet::{self, ether_type};
@@ -23,6 +23,7 @@ pub(super) mod protocol {
 /// A field's offset from the first octet of the header it is in.
 pub(super) const TCP_CHECKSUM: usize = 16;
 pub(super) const UDP_CHECKSUM: usize = 6;
+pub(super) const SCTP_CHECKSUM: usize = 8;
 const IPV6_OCTETS: usize = 40;
 
 /// The most segments one super-frame may be cut into: what TCP's smallest segment, 8 octets in Linux,
@@ -54,9 +55,16 @@ impl Headers {
     /// Read the headers; `None` when the frame carries no IP or ends inside them.
     #[inline]
     pub(super) fn read(octets: &[u8]) -> Option<Self> {
-        match ethernet::payload(octets)? {
-            (ether_type::IPV4, ip) => Self::read_v4(octets, ip),
-            (ether_type::IPV6, ip) => Self::read_v6(octets, ip),
+        let (ether_type, ip) = ethernet::payload(octets)?;
+        Self::read_at(ether_type, ip, octets)
+    }
+
+    /// The same where [`ethernet::payload`] has already told the ether type and where its packet begins.
+    #[inline]
+    pub(super) fn read_at(ether_type: u16, ip: usize, octets: &[u8]) -> Option<Self> {
+        match ether_type {
+            ether_type::IPV4 => Self::read_v4(octets, ip),
+            ether_type::IPV6 => Self::read_v6(octets, ip),
             _ => None,
         }
     }
@@ -145,16 +153,8 @@ impl SuperFrame {
     /// The pseudo-header's sum with a length of zero: what is the same for every segment.
     pub(super) fn pseudo_header(&self, octets: &[u8]) -> Sum {
         let Headers { v6, ip, protocol, .. } = self.headers;
-        let addresses = octets.get(ip + if v6 { 8 } else { 12 }..).unwrap_or_default();
-        if v6 {
-            let source: [u8; 16] = addresses.first_chunk().copied().unwrap_or_default();
-            let destination: [u8; 16] = addresses[16..].first_chunk().copied().unwrap_or_default();
-            pseudo_header_v6(source.into(), destination.into(), protocol, 0)
-        } else {
-            let source: [u8; 4] = addresses.first_chunk().copied().unwrap_or_default();
-            let destination: [u8; 4] = addresses[4..].first_chunk().copied().unwrap_or_default();
-            pseudo_header_v4(source.into(), destination.into(), protocol, 0)
-        }
+        let addresses = if v6 { ip + 8..ip + 40 } else { ip + 12..ip + 20 };
+        Sum::new().octets(octets.get(addresses).unwrap_or_default()).word(u16::from(protocol))
     }
 }
 

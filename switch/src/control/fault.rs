@@ -86,6 +86,9 @@ pub enum Fault {
         /// One that would do.
         example: IpAddr,
     },
+    /// There is to be no gateway, and yet it has an address.
+    #[error("gateway {0} has no use where --gateway-mode is none: leave one of the two out")]
+    GatewayUnused(IpAddr),
     /// The address is not in the subnet.
     #[error("address {ip} is outside subnet {subnet} of network '{network}': leave --ip out, or choose one in it")]
     AddressOutside {
@@ -197,9 +200,18 @@ pub enum Fault {
         /// The option that names it.
         option: &'static str,
     },
-    /// The state file and its previous copy cannot be read.
+    /// The state folder holds what this program cannot use.
     #[error("{0}")]
     State(String),
+    /// The request itself cannot be read.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The switch is leaving.
+    #[error("the switch is stopping: start it again with 'lanyard run'")]
+    Stopping,
+    /// More than one thing failed, each of them told.
+    #[error("{0}")]
+    Several(String),
     /// Work that the system refused.
     #[error("{what}: {source}")]
     Io {
@@ -228,7 +240,12 @@ impl Fault {
             | Self::AddressTaken { .. }
             | Self::IfnameTaken { .. }
             | Self::InUse { .. } => 409,
-            Self::NotPermitted { .. } | Self::NoTun { .. } | Self::State(_) | Self::Io { .. } => 500,
+            Self::Stopping => 503,
+            Self::NotPermitted { .. }
+            | Self::NoTun { .. }
+            | Self::State(_)
+            | Self::Several(_)
+            | Self::Io { .. } => 500,
             _ => 400,
         }
     }

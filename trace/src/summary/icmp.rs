@@ -1,4 +1,5 @@
-//! What does an ICMP message say? (RFC 792, 1122, 1191, 1812; ICMPv6: RFC 4443, 4861; multicast listeners: RFC 2710, 3810)
+//! What does an ICMP message say? (RFC 792, 1122, 1191, 1812; for IPv6: RFC 4443, 4861; multicast listeners:
+//! RFC 2710, 3810)
 //!
 //! Not done: options of router and neighbor messages.
 
@@ -10,7 +11,7 @@ use etherparse::{Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type};
 
 use super::ip;
 
-/// MLDv2's report (RFC 3810, 5.2).
+/// The report of version 2 (RFC 3810, 5.2), which the parser has no name for.
 const LISTENER_REPORT_V2: u8 = 143;
 
 /// An ICMP message in words.
@@ -74,7 +75,7 @@ fn unreachable_v4(why: &DestUnreachableHeader) -> String {
     .to_owned()
 }
 
-/// An ICMPv6 message in words.
+/// An ICMP message of IPv6 in words.
 pub(super) fn v6(octets: &[u8], source: IpAddr, destination: IpAddr) -> String {
     let Ok(icmp) = Icmpv6Slice::from_slice(octets) else {
         return format!("ICMPv6 {source} > {destination}, malformed or cut off");

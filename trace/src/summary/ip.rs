@@ -50,9 +50,7 @@ fn payload_octets(ip: &LaxIpSlice) -> Option<usize> {
             let extensions = ip.extensions().auth.map_or(0, |auth| auth.slice().len());
             usize::from(ip.header().total_len()).checked_sub(ip.header().slice().len() + extensions)
         }
-        LaxIpSlice::Ipv6(ip) => {
-            usize::from(ip.header().payload_length()).checked_sub(ip.extensions().slice().len())
-        }
+        LaxIpSlice::Ipv6(ip) => usize::from(ip.header().payload_length()).checked_sub(ip.extensions().slice().len()),
     }
 }
 
@@ -150,7 +148,11 @@ mod tests {
         assert_eq!(told(&octets), "TCP 10.0.0.1:80 > 10.0.0.2:4242 SYN ACK");
         octets.clear();
         PacketBuilder::ipv6(v6(1), v6(2), 64).tcp(1, 2, 1, 100).psh().ack(2).write(&mut octets, &[7; 300]).unwrap();
-        assert_eq!(told(&octets[..100]), "TCP [fd00::1]:1 > [fd00::2]:2 PSH ACK len 300", "cut off, yet the length is told");
+        assert_eq!(
+            told(&octets[..100]),
+            "TCP [fd00::1]:1 > [fd00::2]:2 PSH ACK len 300",
+            "cut off, yet the length is told"
+        );
         assert_eq!(told(&octets[..50]), "TCP fd00::1 > fd00::2, header malformed or cut off");
     }
 

@@ -1,5 +1,6 @@
 //! What does a frame say? One line of words from its first octets: Ethernet and 802.1Q (IEEE 802.3, 802.1Q), LLC with
-//! spanning tree (IEEE 802.2, 802.1D 9.3), LLDP, ARP (RFC 826, 5227); IP is told by [`ip`], ICMP by [`icmp`].
+//! spanning tree (IEEE 802.2, 802.1D 9.3), LLDP, ARP (RFC 826, 5227). IP and ICMP have files of
+//! their own.
 //!
 //! Octets are whatever a container sent: every reader here takes anything, cut off anywhere, and none puts a text out
 //! of the frame into the line.
@@ -32,15 +33,15 @@ pub fn describe(snap: &[u8], octets: u32) -> String {
     };
     let payload = &snap[at..];
     let payload_octets = octets.saturating_sub(at as u32);
-    text.push_str(&match ether_type {
+    let carried = match ether_type {
         ether_type::ARP => arp(payload),
         ether_type::IPV4 => ip::describe(payload).unwrap_or_else(|| "IPv4, header malformed or cut off".to_owned()),
         ether_type::IPV6 => ip::describe(payload).unwrap_or_else(|| "IPv6, header malformed or cut off".to_owned()),
         LLDP => "LLDP announcement".to_owned(),
         0..=MAX_LENGTH => llc(payload, payload_octets),
         other => format!("ether type {other:#06x}, {payload_octets} octets"),
-    });
-    text
+    };
+    text + &carried
 }
 
 /// The frame's VLAN tags in words, outermost first, ending in ": "; empty for an untagged frame.
@@ -100,7 +101,8 @@ fn llc(payload: &[u8], payload_octets: u32) -> String {
     }
 }
 
-/// A bridge protocol data unit (IEEE 802.1D-2004, 9.3): protocol (2), version, type, flags, root (8), cost (4), bridge (8).
+/// A bridge protocol data unit (IEEE 802.1D-2004, 9.3): protocol (2 octets), version, type, flags, root (8), cost (4),
+/// bridge (8).
 fn stp(bpdu: &[u8]) -> String {
     let kind = match *bpdu {
         [0, 0, _, 0x00, ..] => "STP configuration BPDU",
@@ -195,7 +197,10 @@ mod tests {
         assert_eq!(told(&[0x05, 0xdd]), "ether type 0x05dd, 0 octets");
         assert_eq!(told(&[0, 3, 0xe0, 0xf0, 3]), "LLC 0xf0 > 0xe0, 3 octets");
         assert_eq!(told(&[0, 0]), "LLC, 0 octets");
-        assert_eq!(told(&[0, 8, 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0]), "SNAP organization 00:00:0c type 0x2000, 8 octets");
+        assert_eq!(
+            told(&[0, 8, 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0]),
+            "SNAP organization 00:00:0c type 0x2000, 8 octets"
+        );
         assert_eq!(told(&[0x08, 0x00, 0x45]), "IPv4, header malformed or cut off");
         assert_eq!(told(&[0x86, 0xdd]), "IPv6, header malformed or cut off");
         assert_eq!(describe(&[1, 2, 3], 3), "3 octets, too short for an Ethernet header");

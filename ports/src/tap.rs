@@ -1,0 +1,159 @@
+//! How do frames enter and leave by a TAP with offloads? (Linux Documentation/networking/tuntap.rst,
+//! linux/if_tun.h) One descriptor a queue, one read(2) or write(2) a frame, each with its 10-octet virtio-net
+//! header, so that super-frames and unfinished checksums pass as they are.
+//!
+//! What the kernel does, measured on Linux 6.18:
+//!
+//! | state | read | write | epoll, edge-triggered |
+//! | --- | --- | --- | --- |
+//! | up | a frame, then EAGAIN | taken; never EAGAIN (the send buffer is unlimited) | IN at every frame |
+//! | down | queued frames, then EAGAIN | EIO | nothing when it goes down, IN when it comes up |
+//! | device deleted | EBADFD | EBADFD | ERR once, without IN |
+//! | namespace gone | EBADFD | EBADFD | ERR once, without IN |
+//!
+//! - Administratively down shows on writing only: whoever must know at once asks netlink.
+//! - A write of fewer than 14 octets of frame, or with an offload header that does not fit, is EINVAL. The device's
+//!   MTU does not limit a write: the switch itself must keep to it.
+//! - A frame the receiving stack drops later (its backlog is full) was still taken.
+//! - A descriptor keeps the namespace in which `/dev/net/tun` was *opened* alive, and `TUNSETIFF` looks for the
+//!   device there. Created outside and moved in, a TAP dies with the container's namespace. Reattached from
+//!   inside, its descriptor holds the namespace: when the last process leaves, nothing is deleted, nothing is
+//!   reported. Where the device has meanwhile moved elsewhere, the same call makes a new device.
+//! - The device's flags belong to the last attacher: joining without `IFF_VNET_HDR` takes the header away from
+//!   all queues. Joining without `IFF_MULTI_QUEUE` is EINVAL. A name of another kind of link is EINVAL.
+//! - Header size and offloads belong to the device, too; both stay with a persistent device nobody holds open.
+//!
+//! Not done: `IFF_NAPI`, steering programs (`TUNSETSTEERINGEBPF`), the link's speed (see the ethtool module).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+
+use frame::{Batch, offload::VNET_HEADER_OCTETS};
+
+use crate::losses::{self, Losses};
+use crate::{Port, sys};
+
+/// Always with `IFF_MULTI_QUEUE`, so that a later start may attach with another number of queues.
+const FLAGS: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+/// What the kernel may leave to the reader: checksums and TCP super-frames (`TUN_F_*`).
+const OFFLOADS: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+/// UDP super-frames, since Linux 6.2, and only as a pair.
+const UDP_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+
+/// Octets after which a burst of super-frames should go on: what two of them fill still lies in the second-level
+/// cache when it is written again, a batch of 64 (4 MiB) does not. See [`TapQueue::stop_bursts_after`].
+pub const WARM_OCTETS: usize = 128 * 1024;
+
+/// One queue of a TAP with virtio-net headers.
+pub struct TapQueue {
+    name: Arc<str>,
+    file: File,
+    losses: Arc<Losses>,
+    burst_octets: usize,
+}
+
+/// Make a TAP with `queues` queues in the calling thread's network namespace, or attach to the persistent TAP of
+/// that name after its owner died. An empty name lets the kernel choose (`tap0`, ...): see [`Port::name`]. The
+/// device disappears with its last queue unless [`TapQueue::set_persist`] says otherwise.
+///
+/// # Errors
+/// `InvalidInput`: a name the kernel would cut or refuse, or no queue. `NotFound`: no `/dev/net/tun`.
+/// `PermissionDenied`: it may not be opened, or `CAP_NET_ADMIN` is missing (`EPERM`). `EINVAL`: the name belongs to
+/// another kind of link. `EBUSY`: to a TAP in wire mode that is open.
+pub fn create(name: &str, queues: usize) -> io::Result<Vec<TapQueue>> {
+    if !name.is_empty() {
+        sys::check_name(name)?;
+    }
+    if queues == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a TAP needs at least one queue"));
+    }
+    let losses = Arc::<Losses>::default();
+    let mut opened: Vec<TapQueue> = Vec::with_capacity(queues);
+    for _ in 0..queues {
+        let wanted = opened.first().map_or(name, |first| &*first.name);
+        let (file, name) = open(wanted)?;
+        let burst_octets = usize::MAX;
+        opened.push(TapQueue { name: name.into(), file, losses: Arc::clone(&losses), burst_octets });
+    }
+    Ok(opened)
+}
+
+fn open(name: &str) -> io::Result<(File, String)> {
+    // The standard library adds O_CLOEXEC.
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let name = sys::tun_attach(file.as_fd(), name, FLAGS)?;
+    sys::tun_set_header_octets(file.as_fd(), VNET_HEADER_OCTETS)?;
+    match sys::tun_set_offload(file.as_fd(), OFFLOADS | UDP_OFFLOADS) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::tun_set_offload(file.as_fd(), OFFLOADS)?,
+        result => result?,
+    }
+    Ok((file, name))
+}
+
+impl TapQueue {
+    /// Should the device, its addresses and its place in a namespace outlive the last queue?
+    ///
+    /// # Errors
+    /// `EBADFD`: the device is gone.
+    pub fn set_persist(&self, on: bool) -> io::Result<()> {
+        sys::tun_set_persist(self.file.as_fd(), on)
+    }
+
+    /// What this TAP lost, for all its queues together.
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.losses)
+    }
+
+    /// Let [`Port::recv`] return once it has read this many octets ([`WARM_OCTETS`] is a good number), so that
+    /// super-frames go on while they are warm. Only for a caller that goes on until `Ok(0)`: with this, fewer frames
+    /// than there was room for no longer mean that the queue is drained.
+    pub fn stop_bursts_after(&mut self, octets: usize) {
+        self.burst_octets = octets;
+    }
+}
+
+impl Port for TapQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
+    fn recv(&mut self, batch: &mut Batch) -> io::Result<usize> {
+        let (before, mut octets) = (batch.len(), 0);
+        while octets < self.burst_octets
+            && let Some(frame) = batch.spare().first_mut()
+        {
+            let area = frame.receive_area_with_header();
+            match self.file.read(area) {
+                // read(2) cuts silently: a full buffer may be less than the frame.
+                Ok(len) if len == area.len() => self.losses.count_truncated(),
+                Ok(len) => {
+                    frame.received_with_header(len);
+                    batch.commit(1);
+                    octets += len;
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(batch.len() - before)
+    }
+
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+        let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
+        losses::send_each(pieces, &self.losses, |piece| self.file.write(piece))
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}

@@ -1,0 +1,221 @@
+//! How does a container get its interface? A device is made where nobody sees it, set, and only then moved into the
+//! container's namespace under its name; it is set up last, when the engine already reads it.
+//!
+//! | file | the question |
+//! | --- | --- |
+//! | `attach.rs` | make, raise, remove: what all kinds have in common |
+//! | `attach/tap.rs` | a TAP, with offloads or in wire mode |
+//! | `attach/veth.rs` | a veth and its AF_PACKET sockets |
+//! | `attach/again.rs` | the same after a restart |
+//! | `attach/faults.rs` | what does the system's refusal mean to the user? |
+//!
+//! Not done: keeping the host's own stack from reading what a container sends over a veth to the host end's own MAC
+//! address or to all; the end has no address, no ARP and no IPv6.
+
+mod again;
+mod faults;
+mod tap;
+mod veth;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use frame::MacAddr;
+use ipnet::IpNet;
+use ports::Port;
+use ports::link::{Link, Links};
+use ports::netns::{Namespace, NamespaceId, NamespaceRef};
+
+pub(super) use again::{Again, again};
+use faults::{entering, netlink, system};
+
+use super::Fault;
+use super::types::PortKind;
+
+/// Frames that wait in the kernel for a TAP's reader.
+const TX_QUEUE_FRAMES: u32 = 1000;
+/// Octets of the longest super-frame, so that none exceeds a buffer.
+const SUPER_FRAME_OCTETS: u32 = 65_536;
+/// What a TAP says of its speed, Mb/s: a veth says the same.
+const SPEED_MBPS: u32 = 10_000;
+
+/// The namespace that the switch works in, and its interfaces.
+pub(super) struct Home {
+    pub(super) links: Links,
+    namespace: Namespace,
+    identity: NamespaceId,
+}
+
+/// A container's namespace, for as long as work is done in it.
+pub(super) struct Inside {
+    pub(super) reference: NamespaceRef,
+    pub(super) links: Links,
+    namespace: Namespace,
+    identity: NamespaceId,
+    is_home: bool,
+}
+
+/// What the interface is to be.
+pub(super) struct Wanted<'a> {
+    pub(super) ifname: &'a str,
+    pub(super) mac: MacAddr,
+    pub(super) mtu: u32,
+    pub(super) kind: PortKind,
+    pub(super) offload: bool,
+    /// One queue for each worker.
+    pub(super) queues: usize,
+    /// Is the interface to outlive the program?
+    pub(super) persist: bool,
+}
+
+/// Where an endpoint's devices are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The container's namespace.
+    pub(super) identity: NamespaceId,
+    /// The same, as netlink events number it; `None` for the switch's own.
+    pub(super) nsid: Option<i32>,
+    /// The interface in there.
+    pub(super) ifindex: u32,
+    /// A veth's other end, in the switch's own namespace.
+    pub(super) host: Option<HostEnd>,
+}
+
+/// The host end of a veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostEnd {
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+}
+
+/// A device that is made, but down.
+pub(super) struct Made {
+    pub(super) place: Place,
+    pub(super) queues: Vec<Box<dyn Port>>,
+}
+
+impl Home {
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    /// No descriptor is left, or `/proc` is not mounted.
+    pub(super) fn here() -> Result<Self, Fault> {
+        let open = || {
+            let namespace = Namespace::current()?;
+            let identity = namespace.identity()?;
+            Ok(Self { links: Links::open()?, namespace, identity })
+        };
+        open().map_err(|error| Fault::io("cannot open the switch's own network namespace", error))
+    }
+
+    /// Run `work` on a thread that is in the switch's own namespace, wherever the caller is.
+    fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
+        self.namespace.enter(work).map_err(|error| entering("the switch's own namespace", error))?
+    }
+
+    /// Open the namespace that a user named.
+    ///
+    /// # Errors
+    /// There is none, or it may not be entered.
+    pub(super) fn look_into(&self, reference: &NamespaceRef) -> Result<Inside, Fault> {
+        let namespace = reference.open().map_err(|error| Fault::Namespace(error.to_string()))?;
+        let identity = namespace.identity().map_err(|error| entering(&reference.to_string(), error))?;
+        let links = Links::in_namespace(&namespace).map_err(|error| entering(&reference.to_string(), error))?;
+        let is_home = identity == self.identity;
+        Ok(Inside { reference: reference.clone(), links, namespace, identity, is_home })
+    }
+
+    /// The number under which netlink events speak of that namespace.
+    fn nsid_of(&self, inside: &Inside) -> Result<Option<i32>, Fault> {
+        if inside.is_home {
+            return Ok(None);
+        }
+        self.links.nsid_of(&inside.namespace).map(Some).map_err(netlink)
+    }
+}
+
+impl Inside {
+    /// The name to use: the one asked for if it is free, else the first free one of eth0, eth1, ...
+    ///
+    /// # Errors
+    /// The name asked for is taken, or the kernel could not be asked.
+    pub(super) fn free_ifname(&self, asked: Option<&str>) -> Result<String, Fault> {
+        let taken: Vec<String> = self.links.list().map_err(netlink)?.into_iter().map(|link| link.name).collect();
+        let Some(asked) = asked else {
+            let free = (0..).map(|n| format!("eth{n}")).find(|name| !taken.contains(name));
+            return free.ok_or(Fault::TooMany { what: "interface names", limit: usize::MAX });
+        };
+        if taken.iter().any(|name| name == asked) {
+            return Err(Fault::IfnameTaken { ifname: asked.to_owned(), netns: self.reference.to_string() });
+        }
+        Ok(asked.to_owned())
+    }
+
+    fn named(&self, ifname: &str) -> Result<Link, Fault> {
+        let found = self.links.by_name(ifname).map_err(netlink)?;
+        let vanished = || system(&format!("'{ifname}' vanished from '{}'", self.reference), std::io::ErrorKind::NotFound.into());
+        found.ok_or_else(vanished)
+    }
+}
+
+/// Make the device, down, in its place. On failure nothing is left of it.
+///
+/// # Errors
+/// What the system refused, with the capability that is missing or the mend.
+pub(super) fn make(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<Made, Fault> {
+    home.enter(|| match (wanted.kind, wanted.offload) {
+        (PortKind::Tap, true) => tap::offloading(home, inside, wanted),
+        (PortKind::Tap, false) => tap::wire(home, inside, wanted),
+        (PortKind::Veth, _) => veth::pair(home, inside, wanted),
+    })
+}
+
+/// Give the container's end its address, set it up, and let it find the gateway if it has no other.
+///
+/// # Errors
+/// What the system refused; what was done so far goes with the device.
+pub(super) fn raise(inside: &Inside, place: &Place, ip: IpNet, gateway: Option<IpAddr>) -> Result<(), Fault> {
+    let links = &inside.links;
+    links.add_address(place.ifindex, (ip.addr(), ip.prefix_len())).map_err(netlink)?;
+    links.set_up(place.ifindex).map_err(netlink)?;
+    if let Some(gateway) = gateway {
+        let anywhere: IpAddr =
+            if gateway.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let routes = links.routes().map_err(netlink)?;
+        if !routes.iter().any(|route| route.destination == (anywhere, 0)) {
+            links.add_default_route(gateway, place.ifindex).map_err(netlink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remove the devices; the engine has closed its queues already. What is gone is fine.
+///
+/// # Errors
+/// The kernel refused to remove what is there.
+pub(super) fn remove(home: &Home, netns: &str, mac: MacAddr, place: &Place) -> Result<(), Fault> {
+    if let Some(host) = &place.host {
+        return match home.links.by_name(&host.name).map_err(netlink)? {
+            Some(link) => home.links.delete(link.index).map_err(netlink),
+            None => Ok(()),
+        };
+    }
+    let Some(inside) = netns.parse().ok().and_then(|reference| home.look_into(&reference).ok()) else {
+        return Ok(()); // no way into the namespace any more: it took the TAP along
+    };
+    match inside.links.by_index(place.ifindex).map_err(netlink)? {
+        Some(link) if inside.identity == place.identity && is_our_tap(&link, mac) => {
+            inside.links.delete(link.index).map_err(netlink)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Its kind and its MAC address tell a TAP of ours from an interface that got the same number or name later.
+fn is_our_tap(link: &Link, mac: MacAddr) -> bool {
+    link.kind.as_deref() == Some("tun") && link.mac == Some(mac)
+}
+
+/// A name that no other interface has: nobody sees it for longer than a moment, or (a veth's host end) needs to read it.
+fn unique_name(prefix: &str) -> String {
+    format!("{prefix}{:08x}", rand::random::<u32>())
+}

@@ -1,0 +1,90 @@
+//! How is an endpoint found again after a restart? A persistent TAP inside its namespace, by its number, kind and MAC
+//! address; a veth by its host end. They may have been renamed, moved away or deleted in the meantime.
+//!
+//! A TAP attached from inside keeps its namespace alive, see [`ports::netns`]: such a port must be let go when nobody else
+//! is left there.
+
+use frame::MacAddr;
+use ports::Port;
+use ports::link::Link;
+use ports::netns::NamespaceRef;
+
+use super::faults::{entering, netlink, tun};
+use super::tap::boxed;
+use super::{Home, HostEnd, Inside, Place, is_our_tap, veth};
+use crate::control::Fault;
+use crate::control::state::EndpointRecord;
+use crate::control::types::PortKind;
+
+/// An endpoint that is there again.
+pub(in crate::control) struct Again {
+    pub(in crate::control) place: Place,
+    pub(in crate::control) queues: Vec<Box<dyn Port>>,
+    /// The name the container's end has now.
+    pub(in crate::control) ifname: String,
+    /// Is the container's end up?
+    pub(in crate::control) up: bool,
+    /// Do the queues keep the namespace alive?
+    pub(in crate::control) pins: bool,
+}
+
+/// Find the endpoint's devices and open them. `Ok(None)` when they are gone.
+///
+/// # Errors
+/// They are there, and the system refused to open them.
+pub(in crate::control) fn again(home: &Home, record: &EndpointRecord, queues: usize) -> Result<Option<Again>, Fault> {
+    let inside = record.netns.parse::<NamespaceRef>().ok().and_then(|reference| home.look_into(&reference).ok());
+    match (record.kind, inside) {
+        (PortKind::Tap, Some(inside)) => tap(home, &inside, record, queues),
+        (PortKind::Tap, None) => Ok(None),
+        (PortKind::Veth, inside) => host_end(home, inside.as_ref(), record, queues),
+    }
+}
+
+fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> Result<Option<Again>, Fault> {
+    let Some(link) = our_tap(inside, record.ifindex, &record.ifname, record.mac)? else { return Ok(None) };
+    let nsid = home.nsid_of(inside)?;
+    let offload = record.offload;
+    let name = link.name.as_str();
+    let opened = inside.namespace.enter(|| {
+        if offload {
+            ports::tap::create(name, queues).map(boxed)
+        } else {
+            ports::wire::open(name, queues).map(boxed)
+        }
+    });
+    let queues = opened.map_err(|error| entering(&record.netns, error))?.map_err(tun)?;
+    let place = Place { identity: inside.identity, nsid, ifindex: link.index, host: None };
+    Ok(Some(Again { place, queues, ifname: link.name, up: link.up, pins: !inside.is_home }))
+}
+
+fn our_tap(inside: &Inside, index: u32, name: &str, mac: MacAddr) -> Result<Option<Link>, Fault> {
+    let by_index = inside.links.by_index(index).map_err(netlink)?.filter(|link| is_our_tap(link, mac));
+    if by_index.is_some() {
+        return Ok(by_index);
+    }
+    Ok(inside.links.by_name(name).map_err(netlink)?.filter(|link| is_our_tap(link, mac)))
+}
+
+fn host_end(
+    home: &Home,
+    inside: Option<&Inside>,
+    record: &EndpointRecord,
+    queues: usize,
+) -> Result<Option<Again>, Fault> {
+    let Some(name) = &record.host_ifname else { return Ok(None) };
+    let Some(link) = home.links.by_name(name).map_err(netlink)? else { return Ok(None) };
+    let host = HostEnd { name: name.clone(), ifindex: link.index };
+    let peer = match (inside, link.peer_index) {
+        (Some(inside), Some(index)) => inside.links.by_index(index).map_err(netlink)?,
+        _ => None,
+    };
+    let nsid = inside.map_or(Ok(None), |inside| home.nsid_of(inside))?;
+    let identity = inside.map_or(home.identity, |inside| inside.identity);
+    let queues = home.enter(|| veth::open(home, &host, queues, record.offload))?;
+    // No interface has the number 0: an end that cannot be looked at is not to be taken for another.
+    let place = Place { identity, nsid, ifindex: peer.as_ref().map_or(0, |peer| peer.index), host: Some(host) };
+    let ifname = peer.as_ref().map_or_else(|| record.ifname.clone(), |peer| peer.name.clone());
+    let up = peer.map_or(link.running, |peer| peer.up);
+    Ok(Some(Again { place, queues: boxed(queues), ifname, up, pins: false }))
+}

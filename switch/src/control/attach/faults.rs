@@ -1,0 +1,109 @@
+//! What does the system's refusal mean to the user? Which capability is missing, or what to mend (capabilities(7)).
+
+use std::fs::OpenOptions;
+use std::io;
+
+use ports::netlink::NetlinkError;
+
+use super::super::Fault;
+
+/// A netlink request that was refused.
+pub(super) fn netlink(error: NetlinkError) -> Fault {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => not_permitted(format!("to {}", error.what()), "CAP_NET_ADMIN"),
+        _ => {
+            let what = format!("cannot {}", error.what());
+            match error.detail() {
+                Some(detail) => Fault::io(format!("{what} ({detail})"), io::Error::from_raw_os_error_or(&error)),
+                None => Fault::io(what, io::Error::from_raw_os_error_or(&error)),
+            }
+        }
+    }
+}
+
+/// The cause of a [`NetlinkError`], without its sentence.
+trait Cause {
+    fn from_raw_os_error_or(error: &NetlinkError) -> io::Error;
+}
+
+impl Cause for io::Error {
+    fn from_raw_os_error_or(error: &NetlinkError) -> io::Error {
+        error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    }
+}
+
+/// A namespace that could not be entered.
+pub(super) fn entering(namespace: &str, error: io::Error) -> Fault {
+    let what = format!("to enter the network namespace '{namespace}'");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => not_permitted(what, "CAP_SYS_ADMIN"),
+        _ => Fault::io(format!("failed {what}"), error),
+    }
+}
+
+/// `/dev/net/tun`, or what was asked of it.
+pub(super) fn tun(error: io::Error) -> Fault {
+    let opened = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    match opened.map_err(|error| error.kind()) {
+        Err(io::ErrorKind::NotFound) => Fault::NoTun { why: "/dev/net/tun is missing".to_owned() },
+        Err(io::ErrorKind::PermissionDenied) => {
+            Fault::NoTun { why: "/dev/net/tun may not be opened (permission denied)".to_owned() }
+        }
+        Err(_) => Fault::NoTun { why: format!("/dev/net/tun cannot be opened ({error})") },
+        Ok(_) if error.kind() == io::ErrorKind::PermissionDenied => {
+            not_permitted("to make a TAP".to_owned(), "CAP_NET_ADMIN")
+        }
+        Ok(_) => Fault::io("cannot make a TAP", error),
+    }
+}
+
+/// An AF_PACKET socket that was refused.
+pub(super) fn packet(error: io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => not_permitted("to open a packet socket".to_owned(), "CAP_NET_RAW"),
+        _ => Fault::io("cannot open a packet socket", error),
+    }
+}
+
+/// Anything else.
+pub(super) fn system(what: &str, error: io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => not_permitted(what.to_owned(), "CAP_NET_ADMIN"),
+        _ => Fault::io(what, error),
+    }
+}
+
+fn not_permitted(what: String, capability: &'static str) -> Fault {
+    Fault::NotPermitted { what, capability }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(nix::libc::EPERM)
+    }
+
+    #[test]
+    fn a_missing_capability_is_named() {
+        let table = [
+            (netlink(NetlinkError::new("set 'eth0' up", denied())), "to set 'eth0' up", "CAP_NET_ADMIN"),
+            (entering("red", denied()), "namespace 'red'", "CAP_SYS_ADMIN"),
+            (packet(denied()), "packet socket", "CAP_NET_RAW"),
+        ];
+        for (fault, what, capability) in table {
+            let text = fault.to_string();
+            assert!(matches!(fault, Fault::NotPermitted { .. }), "{text}");
+            assert!(text.contains(what) && text.contains(capability), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_refusals_keep_their_cause() {
+        let busy = || io::Error::from_raw_os_error(nix::libc::EBUSY);
+        let text = netlink(NetlinkError::new("rename 'a' to 'b'", busy())).to_string();
+        assert!(text.starts_with("cannot rename 'a' to 'b': ") && text.contains("busy"), "{text}");
+        assert!(packet(busy()).to_string().starts_with("cannot open a packet socket: "));
+    }
+}

@@ -1,0 +1,261 @@
+//! How do endpoints come and go? Everything about a request is checked before anything is made; the engine reads the
+//! port before the container's interface is set up, so that its first frame is switched.
+
+use frame::{MacAddr, PortId};
+use ipnet::IpNet;
+use ports::netns::NamespaceRef;
+
+use super::Fault;
+use super::attach::{self, Inside, Made, Wanted};
+use super::book::{Book, Endpoint, Network};
+use super::state::EndpointRecord;
+use super::switch::{Inner, Switch, together};
+use super::types::{EndpointInfo, EndpointSpec};
+use super::validate;
+
+impl Switch {
+    /// Attach a container to a network.
+    ///
+    /// # Errors
+    /// What cannot be (names, addresses, the namespace, an interface name in use), or what the system refused; nothing
+    /// is left of it then.
+    pub fn connect(&self, network: &str, spec: &EndpointSpec) -> Result<EndpointInfo, Fault> {
+        let mut book = self.0.open_book()?;
+        let info = self.0.connect(&mut book, network, spec)?;
+        drop(book);
+        self.0.rewatch();
+        Ok(info)
+    }
+
+    /// Detach a container from a network, and remove its interface. What is gone already is fine.
+    ///
+    /// # Errors
+    /// There is no such network or endpoint; or the kernel refused to remove the interface, and the endpoint is still
+    /// there, or the state cannot be written, and it is removed all the same.
+    pub fn disconnect(&self, network: &str, endpoint: &str) -> Result<(), Fault> {
+        let mut book = self.0.open_book()?;
+        let index = book.network(network)?.endpoint(endpoint)?;
+        self.0.detach(&mut book, network, index)?;
+        self.0.publish(&book);
+        let written = self.0.persist(&book);
+        drop(book);
+        self.0.rewatch();
+        written
+    }
+}
+
+impl Inner {
+    fn connect(&self, book: &mut Book, name: &str, spec: &EndpointSpec) -> Result<EndpointInfo, Fault> {
+        let network = book.network(name)?;
+        let reference: NamespaceRef =
+            spec.netns.parse().map_err(|error: ports::netns::BadNamespaceRef| Fault::Namespace(error.to_string()))?;
+        let endpoint = endpoint_name(network, spec, &reference)?;
+        if let Some(ifname) = &spec.ifname {
+            validate::ifname(ifname)?;
+        }
+        // The address is only taken in a copy, which replaces the book's own when all else is done.
+        let mut addresses = network.addresses.clone();
+        let ip = addresses.take(spec.ip, &endpoint)?;
+        let mac = choose_mac(network, spec.mac, ip)?;
+        let gateway = network.record.gateway;
+        let mtu = network.record.mtu;
+        let inside = self.home.look_into(&reference)?;
+        let ifname = inside.free_ifname(spec.ifname.as_deref())?;
+        let port = book.take_port()?;
+        let wanted = Wanted {
+            ifname: &ifname,
+            mac,
+            mtu,
+            kind: spec.kind,
+            offload: spec.offload,
+            queues: self.engine.workers(),
+            persist: self.store.is_some(),
+        };
+        let Made { place, queues } = attach::make(&self.home, &inside, &wanted)?;
+        let record = EndpointRecord {
+            name: endpoint,
+            port: port.0,
+            netns: reference.to_string(),
+            ifname,
+            ip,
+            mac,
+            kind: spec.kind,
+            offload: spec.offload,
+            pinned: spec.pinned,
+            queues: self.engine.workers(),
+            host_ifname: place.host.as_ref().map(|host| host.name.clone()),
+            ifindex: place.ifindex,
+        };
+        let counts = Some(self.engine.attach(port, queues));
+        let endpoint = Endpoint { record, place: Some(place), inside_up: true, host_up: true, counts, pins: false };
+        book.network_mut(name)?.endpoints.push(endpoint);
+        if let Err(fault) = self.finish(book, name, &inside, gateway) {
+            return Err(self.undo(book, name, fault));
+        }
+        let network = book.network_mut(name)?;
+        network.addresses = addresses;
+        let info = network.endpoints.last().map(|endpoint| endpoint.info(name));
+        info.ok_or_else(|| Fault::State(format!("network '{name}' lost its new endpoint")))
+    }
+
+    /// The last endpoint of the network becomes one that frames reach.
+    fn finish(
+        &self,
+        book: &Book,
+        name: &str,
+        inside: &Inside,
+        gateway: Option<std::net::IpAddr>,
+    ) -> Result<(), Fault> {
+        let network = book.network(name)?;
+        let Some(endpoint) = network.endpoints.last() else { return Ok(()) };
+        self.introduce(network, endpoint)?;
+        self.publish(book);
+        if let Some(place) = &endpoint.place {
+            attach::raise(inside, place, endpoint.record.ip, gateway)?;
+        }
+        self.persist(book)
+    }
+
+    /// Tell the tables what control knows of an endpoint.
+    ///
+    /// # Errors
+    /// A table is full of what may not make room.
+    pub(super) fn introduce(&self, network: &Network, endpoint: &Endpoint) -> Result<(), Fault> {
+        let (port, record) = (endpoint.port(), &endpoint.record);
+        let full = |error: &dyn std::fmt::Display| {
+            Fault::State(format!("endpoint '{}' of network '{}': {error}", record.name, network.name()))
+        };
+        let now = self.engine.clock().now();
+        let told = network.tables.neighbors(|table| table.set_control(record.ip.addr(), record.mac, Some(port), now));
+        told.map_err(|error| full(&error))?;
+        if record.pinned {
+            network.tables.mac.set_static(record.mac, port).map_err(|error| full(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Take the last endpoint of the network away again, after `fault`.
+    fn undo(&self, book: &mut Book, name: &str, fault: Fault) -> Fault {
+        let last = book.network(name).ok().and_then(|network| network.endpoints.len().checked_sub(1));
+        let Some(last) = last else { return fault };
+        let left = self.detach(book, name, last);
+        self.publish(book);
+        match left {
+            Ok(()) => fault,
+            Err(left) => Fault::Several(format!("{fault}; and then: {left}")),
+        }
+    }
+
+    /// Take endpoint `index` out of the network and remove its devices. The caller publishes.
+    ///
+    /// # Errors
+    /// The devices could not be removed: the endpoint stays, without queues.
+    fn detach(&self, book: &mut Book, name: &str, index: usize) -> Result<(), Fault> {
+        let network = book.network_mut(name)?;
+        let Some(endpoint) = network.endpoints.get(index) else { return Ok(()) };
+        let port = endpoint.port();
+        self.engine.detach(port);
+        network.tables.forget_port(port);
+        if let Some(place) = &endpoint.place {
+            attach::remove(&self.home, &endpoint.record.netns, endpoint.record.mac, place)?;
+        }
+        let endpoint = network.endpoints.remove(index);
+        let ip = endpoint.record.ip.addr();
+        network.tables.neighbors(|table| table.remove_control(ip));
+        network.addresses.release(ip);
+        Ok(())
+    }
+
+    /// Take all endpoints out of the network.
+    ///
+    /// # Errors
+    /// Everything that could not be removed; those endpoints stay.
+    pub(super) fn remove_endpoints(&self, book: &mut Book, name: &str) -> Result<(), Fault> {
+        let mut faults = Vec::new();
+        let mut index = 0;
+        while index < book.network(name)?.endpoints.len() {
+            if let Err(fault) = self.detach(book, name, index) {
+                faults.push(fault);
+                index += 1;
+            }
+        }
+        self.publish(book);
+        faults.extend(self.persist(book).err());
+        together(faults)
+    }
+}
+
+/// The endpoint's name: the one asked for, or one that reads like its namespace.
+fn endpoint_name(network: &Network, spec: &EndpointSpec, reference: &NamespaceRef) -> Result<String, Fault> {
+    let taken = |name: &str| network.endpoints.iter().any(|endpoint| endpoint.record.name == name);
+    if let Some(name) = &spec.endpoint {
+        validate::name(name)?;
+        if taken(name) {
+            return Err(Fault::EndpointExists { network: network.name().to_owned(), endpoint: name.clone() });
+        }
+        return Ok(name.clone());
+    }
+    let base = readable(&reference.to_string());
+    let mut names = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
+    names.find(|name| !taken(name)).ok_or(Fault::BadName(base))
+}
+
+/// A legal name out of a namespace's: `red`, `pid-4711`, the last part of a path.
+fn readable(netns: &str) -> String {
+    let last = netns.rsplit('/').next().unwrap_or(netns);
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' };
+    let name: String = last.chars().map(legal).skip_while(|c| !c.is_ascii_alphanumeric()).take(56).collect();
+    if name.is_empty() { "endpoint".to_owned() } else { name }
+}
+
+/// The MAC address: the one asked for, or one that reads like the IP address, or, where somebody has that, any other.
+fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -> Result<MacAddr, Fault> {
+    if let Some(mac) = asked {
+        validate::mac(mac, network.name(), network.owner_of(mac).as_deref())?;
+        return Ok(mac);
+    }
+    let like_ip = match ip.addr() {
+        std::net::IpAddr::V4(ip) => MacAddr::from_ipv4(ip),
+        std::net::IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            MacAddr([0x02, 0x42, a, b, c, d])
+        }
+    };
+    let any = || {
+        let [a, b, c, d] = rand::random::<[u8; 4]>();
+        MacAddr([0x02, 0x43, a, b, c, d])
+    };
+    let mut choices = std::iter::once(like_ip).chain(std::iter::repeat_with(any)).take(64);
+    let free = choices.find(|mac| network.owner_of(*mac).is_none());
+    free.ok_or_else(|| Fault::BadMac {
+        mac: like_ip,
+        network: network.name().to_owned(),
+        why: "it and others like it are taken: choose one with --mac".to_owned(),
+    })
+}
+
+/// The port by its number, for logs.
+pub(super) fn said(port: PortId, endpoint: &Endpoint) -> String {
+    format!("endpoint '{}' ({port})", endpoint.record.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_like_the_namespace() {
+        for (netns, name) in [
+            ("red", "red"),
+            ("pid:4711", "pid-4711"),
+            ("/run/docker/netns/3f2a", "3f2a"),
+            ("/tmp/a b", "a-b"),
+            ("_-", "endpoint"),
+            ("/x/", "endpoint"),
+        ] {
+            assert_eq!(readable(netns), name);
+            assert!(validate::name(&readable(netns)).is_ok());
+        }
+        assert!(validate::name(&readable(&"x".repeat(200))).is_ok());
+    }
+}

@@ -1,0 +1,51 @@
+//! What does an ARP message mean to the engine? It asks `arp/` under the lock of the network's neighbor table, and puts
+//! the reply, and the frames that were waiting for the message, on their way.
+
+use arp::{Held, ResponderRules, respond};
+use frame::{Frame, MacAddr, Observer, PortId, Step, Verdict};
+use forwarding::rewrite_addresses;
+
+use super::journey::Context;
+use super::outbox::{Outbox, Target};
+use super::tables::NetworkView;
+
+impl Context<'_> {
+    /// Read an ARP message; `None` when it goes on through the switch like any frame.
+    pub(super) fn read_arp<O: Observer>(&mut self, frame: &Frame, observer: &mut O) -> Option<Verdict> {
+        let view = self.view;
+        let rules = ResponderRules {
+            gateway: view.gateway.map(|gateway| (gateway.ip, gateway.mac)),
+            subnet: view.subnet.map(|subnet| (subnet.network(), subnet.prefix_len())),
+            suppress: view.suppress_arp,
+        };
+        // Without room for a reply the message passes on like any frame; the outbox is emptied before that happens.
+        let reply = self.outbox.add(view.id, Target::Port(self.from))?;
+        let (response, deadline) = view.tables.neighbors(|table| {
+            let response = respond(table, frame.octets(), &rules, self.from, self.now, reply);
+            (response, table.next_deadline())
+        });
+        self.shared.deadline.bring_forward(deadline);
+        if !response.as_ref().is_some_and(|response| response.replied) {
+            self.outbox.take_back();
+        }
+        let response = response?;
+        observer.step(Step::Arp(response.step));
+        for held in &response.released {
+            release(held, response.step.sender_mac, self.from, view, self.outbox);
+        }
+        match (response.replied, response.consumed) {
+            (true, _) => Some(Verdict::Answered),
+            (false, true) => Some(Verdict::Consumed),
+            (false, false) => None,
+        }
+    }
+}
+
+/// A frame's next hop has answered: send it there. A frame the outbox has no room for is lost as on a full queue.
+fn release(held: &Held, mac: MacAddr, port: PortId, view: &NetworkView, outbox: &mut Outbox) {
+    let Some(gateway) = view.gateway else { return };
+    if let Some(out) = outbox.add(view.id, Target::Port(port)) {
+        out.fill(&held.octets, held.offload);
+        rewrite_addresses(out, gateway.mac, mac);
+    }
+}

@@ -1,0 +1,98 @@
+//! What is decided about a frame, in which order? This is the table of contents: each call is named after the file that
+//! decides, and each decision is told to whoever observes it.
+//!
+//! ```text
+//! container eth0
+//!    |  TAP queue, or veth peer
+//! ports/                       recv(batch): up to 64 frames, each with its virtio-net header
+//! switch/engine/worker.rs      mio says readable; drain, burst by burst
+//! switch/engine/journey.rs     the journey of one frame:
+//!    1 forwarding/admit.rs     runt, giant, bad source                -> Drop(reason)
+//!    2 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
+//!    3 arp/responder.rs        ARP that the switch itself can answer  -> Answered
+//!    4 forwarding/lookup.rs    destination MAC                        -> Known | Gateway | Group | Unknown | SamePort
+//!    5 forwarding/flood.rs     Group | Unknown                        -> every other port, once
+//!    6 forwarding/route        Gateway: longest prefix, TTL, rewrite  -> next hop
+//!      arp/resolver.rs         next hop -> MAC                        -> Unicast | Held until answered
+//! switch/engine/egress.rs      per-port queues; one burst of writes per port; counts what did not fit
+//! ports/                       send(batch)
+//! ```
+
+use forwarding::{AdmitRules, admit, learn, look_up};
+use frame::ethernet::ether_type;
+use frame::step::{Learned, Lookup};
+use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
+
+use super::Shared;
+use super::gateway::NextHops;
+use super::outbox::Outbox;
+use super::tables::{NetworkView, Snapshot};
+
+/// What a frame's journey needs besides the frame.
+pub(super) struct Context<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    /// The network the frame came in by.
+    pub(super) view: &'a NetworkView,
+    /// The port it came in by.
+    pub(super) from: PortId,
+    pub(super) now: Millis,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) next_hops: &'a mut NextHops,
+    pub(super) shared: &'a Shared,
+}
+
+/// Take a frame from its port to its verdict. Frames that the switch makes on the way lie in the outbox afterwards; the
+/// frame itself is changed only where it is routed.
+#[inline]
+pub(super) fn journey<O: Observer>(frame: &mut Frame, context: &mut Context<'_>, observer: &mut O) -> Verdict {
+    let view = context.view;
+    let header = match admit(frame, &context.admit_rules()) {
+        Ok(header) => header,
+        Err(reason) => return Verdict::Drop(reason),
+    };
+    observer.step(Step::Admitted);
+
+    let learned = learn(&view.tables.mac, header.source, context.from, context.now);
+    observer.step(Step::Learned(learned));
+    if learned == Learned::New {
+        context.age_from_now_on();
+    }
+
+    if header.ether_type == ether_type::ARP
+        && let Some(verdict) = context.read_arp(frame, observer)
+    {
+        return verdict;
+    }
+
+    let found = look_up(&view.tables.mac, header.destination, context.from, context.now);
+    observer.step(Step::LookedUp(found));
+    match found {
+        Lookup::Known { port } => Verdict::Unicast { to: port },
+        Lookup::SamePort => Verdict::Drop(DropReason::SamePort),
+        Lookup::Gateway => context.route(frame, observer),
+        Lookup::Group | Lookup::Unknown if view.has_others(context.from) => Verdict::Flood { network: view.id },
+        Lookup::Group | Lookup::Unknown => Verdict::Drop(DropReason::NoOtherPort),
+    }
+}
+
+impl Context<'_> {
+    fn admit_rules(&self) -> AdmitRules {
+        AdmitRules {
+            mtu_ip_octets: self.view.mtu,
+            forward_reserved: self.view.forward_reserved,
+            gateway: self.view.gateway.map(|gateway| gateway.mac),
+        }
+    }
+
+    /// The MAC table holds an entry that must age: the time keeper has something to do.
+    fn age_from_now_on(&self) {
+        self.shared.deadline.bring_forward(Some(self.now + super::timers::AGEING_INTERVAL));
+    }
+}
+
+impl NetworkView {
+    /// Is any port up besides `port`?
+    fn has_others(&self, port: PortId) -> bool {
+        self.members.iter().any(|member| *member != port)
+    }
+}

@@ -1,0 +1,429 @@
+//! Which words does the program understand? Every command, option and help text; nothing is done here.
+//!
+//! Values that only the daemon can judge (ranges, whether an address is free) are left to it; what cannot be a value at
+//! all is refused here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use frame::MacAddr;
+use ipnet::IpNet;
+use serde::de::value::Error as WordError;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use switch::control::types::{ArpMode, GatewayMode, PortKind};
+
+/// Where the daemon listens when nobody says otherwise.
+pub(crate) const DEFAULT_SOCKET: &str = "/run/lanyard/control.sock";
+/// Where the daemon keeps its state when nobody says otherwise.
+pub(crate) const DEFAULT_STATE_DIR: &str = "/var/lib/lanyard";
+
+/// The program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lanyard",
+    version,
+    about = "A userspace switch for containers that can say, for every frame, what it did and why",
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  lanyard run &                                      start the switch
+  lanyard network create blue --subnet 10.20.0.0/24  make a network
+  lanyard network connect blue --netns web           give 'web' an eth0 on it
+  lanyard show mac                                   what the switch learned
+  lanyard trace -n 5                                 five frames, and their reasons
+
+Exit codes: 0 done, 1 the work failed, 2 the words were wrong."
+)]
+pub(crate) struct Cli {
+    /// The daemon's control socket
+    #[arg(long, global = true, env = "LANYARD_SOCKET", hide_env_values = true, default_value = DEFAULT_SOCKET)]
+    #[arg(value_name = "PATH", display_order = 900)]
+    pub(crate) socket: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the switch, in the foreground
+    #[command(after_help = "\
+Examples:
+  lanyard run                             as root, with all in its usual place
+  lanyard run --workers 1 --state-dir /tmp/state --socket /tmp/control.sock
+  RUST_LOG=debug lanyard run              say more
+
+SIGINT and SIGTERM end it in order. Networks and endpoints stay for the next
+start; 'lanyard network rm' and 'lanyard network disconnect' remove them.")]
+    Run(RunArgs),
+    /// Make, list and remove networks; attach and detach containers
+    #[command(
+        arg_required_else_help = true,
+        subcommand_required = true,
+        after_help = "\
+Examples:
+  lanyard network create blue
+  lanyard network connect blue --netns web
+  lanyard network ls"
+    )]
+    Network {
+        /// Which of them.
+        #[command(subcommand)]
+        command: NetworkCommand,
+    },
+    /// Show ports, the MAC table, neighbors, drops or workers
+    #[command(after_help = "\
+Examples:
+  lanyard show ports
+  lanyard show mac --network blue
+  lanyard show drops --watch
+  lanyard show arp --json | jq '.[] | select(.conflicts != [])'")]
+    Show(ShowArgs),
+    /// Tell, frame by frame, what the switch decides
+    #[command(after_help = "\
+Examples:
+  lanyard trace                    one line a frame, until Ctrl-C
+  lanyard trace -n 3 -v            the next three frames, one line a step
+  lanyard trace --json | jq .verdict
+
+Frames that the trace could not keep up with are counted and shown.")]
+    Trace(TraceArgs),
+    /// Print the version
+    #[command(after_help = "Examples:\n  lanyard version")]
+    Version,
+}
+
+/// `lanyard run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Threads that move frames [default: one for each CPU, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) workers: Option<u16>,
+    /// Where networks and endpoints are written down
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+}
+
+/// `lanyard network ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// Make a network
+    #[command(after_help = "\
+Settings (-o):
+  arp=flood|suppress           flood ARP requests, or answer for the endpoints
+                               that are known [default: flood]
+  ageing=SECONDS               forget a silent MAC address then [default: 300]
+  mac-capacity=N               addresses in the MAC table [default: 8192]
+  forward-reserved=true|false  forward 01-80-C2-00-00-0x too [default: false]
+
+Examples:
+  lanyard network create blue
+  lanyard network create red --subnet 10.30.0.0/24 --gateway 10.30.0.254
+  lanyard network create quiet --gateway-mode none -o arp=suppress -o ageing=9")]
+    Create(CreateArgs),
+    /// List the networks
+    #[command(visible_alias = "list", after_help = "Examples:\n  lanyard network ls\n  lanyard network ls --json")]
+    Ls(JsonArgs),
+    /// Show one network, with its endpoints
+    #[command(after_help = "Examples:\n  lanyard network inspect blue\n  lanyard network inspect blue --json")]
+    Inspect {
+        /// The network
+        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// How to print it.
+        #[command(flatten)]
+        json: JsonArgs,
+    },
+    /// Remove a network
+    #[command(after_help = "Examples:\n  lanyard network rm blue\n  lanyard network rm blue --force")]
+    Rm {
+        /// The network
+        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Disconnect its endpoints first
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Remove every network that has no endpoint
+    #[command(after_help = "Examples:\n  lanyard network prune\n  lanyard network prune --force")]
+    Prune {
+        /// Do not ask
+        #[arg(long, short)]
+        force: bool,
+        /// How to print what was removed.
+        #[command(flatten)]
+        json: JsonArgs,
+    },
+    /// Attach a container's network namespace
+    #[command(after_help = "\
+Examples:
+  lanyard network connect blue --netns web
+  lanyard network connect blue --netns pid:4711 --ifname eth1 --ip 10.20.0.9
+  lanyard network connect blue --netns /run/netns/web --kind veth --static")]
+    Connect(ConnectArgs),
+    /// Detach an endpoint; its interface goes
+    #[command(after_help = "Examples:\n  lanyard network disconnect blue web")]
+    Disconnect {
+        /// The network
+        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// The endpoint
+        #[arg(value_name = "ENDPOINT", value_parser = NonEmptyStringValueParser::new())]
+        endpoint: String,
+    },
+    /// Let two networks talk through their gateways
+    #[command(after_help = "\
+Examples:
+  lanyard network peer blue red
+  lanyard network peer blue red --remove")]
+    Peer {
+        /// One network
+        #[arg(value_name = "A", value_parser = NonEmptyStringValueParser::new())]
+        a: String,
+        /// The other
+        #[arg(value_name = "B", value_parser = NonEmptyStringValueParser::new())]
+        b: String,
+        /// Part them again
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+/// How to print what is listed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON, as the daemon answered it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lanyard network create`
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Its name: letters, digits, '_', '.', '-'
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// Its subnet [default: the next free /24 from 10.213.0.0 on]
+    #[arg(long, value_name = "CIDR", value_parser = subnet)]
+    pub(crate) subnet: Option<IpNet>,
+    /// The gateway's address [default: the subnet's first]
+    #[arg(long, value_name = "IP", value_parser = address)]
+    pub(crate) gateway: Option<IpAddr>,
+    /// Who the gateway is: the switch itself, or nobody
+    #[arg(long, value_name = "router|none", default_value = "router", value_parser = word::<GatewayMode>)]
+    pub(crate) gateway_mode: GatewayMode,
+    /// Largest IP packet, octets [default: 1500]
+    #[arg(long, value_name = "N")]
+    pub(crate) mtu: Option<u32>,
+    /// Most addresses learned on one port [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) mac_limit: Option<u32>,
+    /// A setting, see below
+    #[arg(short = 'o', long = "option", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<Setting>,
+    /// How to print it.
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// One `-o key=value`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Setting {
+    /// `arp=flood|suppress`
+    Arp(ArpMode),
+    /// `ageing=SECONDS`
+    Ageing(u32),
+    /// `mac-capacity=N`
+    MacCapacity(u32),
+    /// `forward-reserved=true|false`
+    ForwardReserved(bool),
+}
+
+/// `lanyard network connect`
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// The network
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// The container's network namespace
+    #[arg(long, value_name = "NAME|PATH|pid:PID", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) netns: String,
+    /// The endpoint's name [default: made from the namespace's]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) endpoint: Option<String>,
+    /// The interface's name in the container [default: the first free of eth0, eth1, ..]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) ifname: Option<String>,
+    /// Its address [default: the lowest free one]
+    #[arg(long, value_name = "IP", value_parser = address)]
+    pub(crate) ip: Option<IpAddr>,
+    /// Its MAC address [default: 02:42 and the IPv4 address]
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    pub(crate) mac: Option<MacAddr>,
+    /// What carries the frames
+    #[arg(long, value_name = "tap|veth", default_value = "tap", value_parser = word::<PortKind>)]
+    pub(crate) kind: PortKind,
+    /// May the container leave checksums and segmentation to others? 'off' shows frames as on a wire
+    #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set, value_parser = on_or_off)]
+    pub(crate) offload: bool,
+    /// Pin its MAC address to its port: no other port can take it over
+    #[arg(long = "static")]
+    pub(crate) pinned: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// `lanyard show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// What to show
+    #[arg(value_enum, value_name = "WHAT")]
+    pub(crate) what: What,
+    /// Of this network only
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) network: Option<String>,
+    /// Show it again every second, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// What `lanyard show` can show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum What {
+    /// Ports, with what passed them
+    Ports,
+    /// The MAC table
+    #[value(alias = "fdb")]
+    Mac,
+    /// The neighbor table: which IP address is at which MAC address
+    Arp,
+    /// Dropped frames, by reason
+    Drops,
+    /// The threads that move frames
+    Workers,
+}
+
+/// `lanyard trace`
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// Stop after so many frames
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) number: Option<u64>,
+    /// One line a step
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) verbose: bool,
+    /// Print JSON, one frame a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One of the words that the control API knows for `T`; a refusal lists them.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, WordError> {
+    T::deserialize(text.into_deserializer())
+}
+
+fn subnet(text: &str) -> Result<IpNet, &'static str> {
+    text.parse().map_err(|_| "write a subnet as in 10.20.0.0/24")
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "write an address as in 10.20.0.9, without a prefix length")
+}
+
+fn mac(text: &str) -> Result<MacAddr, &'static str> {
+    text.parse().map_err(|_| "write six octets, as in 02:42:0a:14:00:09")
+}
+
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off"),
+    }
+}
+
+const SETTINGS: &str = "known are arp=flood|suppress, ageing=SECONDS, mac-capacity=N, forward-reserved=true|false";
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let read = match key {
+        "arp" => word(value).ok().map(Setting::Arp),
+        "ageing" => value.parse().ok().map(Setting::Ageing),
+        "mac-capacity" => value.parse().ok().map(Setting::MacCapacity),
+        "forward-reserved" => value.parse().ok().map(Setting::ForwardReserved),
+        _ => return Err(format!("there is no setting '{key}': {SETTINGS}")),
+    };
+    read.ok_or_else(|| format!("setting '{key}' cannot be '{value}': {SETTINGS}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+            assert!(help.lines().all(|line| line.len() <= 80), "{}: wider than 80 columns", command.get_name());
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+    }
+
+    #[test]
+    fn settings_are_read_or_refused_by_name() {
+        assert_eq!(setting("arp=suppress"), Ok(Setting::Arp(ArpMode::Suppress)));
+        assert_eq!(setting("ageing=60"), Ok(Setting::Ageing(60)));
+        assert_eq!(setting("mac-capacity=64"), Ok(Setting::MacCapacity(64)));
+        assert_eq!(setting("forward-reserved=true"), Ok(Setting::ForwardReserved(true)));
+        for wrong in ["arp", "arp=maybe", "ageing=soon", "ageing=-1", "mac-capacity=", "forward-reserved=yes", "x=1", "="]
+        {
+            let why = setting(wrong).unwrap_err();
+            let key = wrong.split('=').next().unwrap();
+            assert!(why.contains(&format!("'{key}'")) && why.contains("mac-capacity"), "{wrong}: {why}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        let connect = ["lanyard", "network", "connect", "blue", "--netns", "web"];
+        let create = ["lanyard", "network", "create", "blue"];
+        for (begin, option, value) in [
+            (&connect[..], "--ip", "10.20.0.9/24"),
+            (&connect, "--mac", "02:42:0a"),
+            (&connect, "--kind", "vxlan"),
+            (&connect, "--offload", "maybe"),
+            (&create, "--subnet", "10.20.0.0"),
+            (&create, "--subnet", "10.20.0.0/33"),
+            (&create, "--gateway", "first"),
+            (&create, "--gateway-mode", "hub"),
+            (&create, "--mtu", "big"),
+        ] {
+            let words = begin.iter().copied().chain([option, value]);
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation, "{option} {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn fdb_is_another_word_for_mac() {
+        let cli = Cli::try_parse_from(["lanyard", "show", "fdb", "--socket", "/s"]).unwrap();
+        assert_eq!(cli.socket, PathBuf::from("/s"));
+        assert!(matches!(cli.command, Command::Show(ShowArgs { what: What::Mac, .. })));
+    }
+}

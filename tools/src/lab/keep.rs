@@ -1,0 +1,288 @@
+//! How does a lab stay? A keeper process in the background holds the hosts and the switch; the lab's folder says where.
+//!
+//! The folder holds the keeper's control socket, so that every other command works on the lab too, and `lab.json`, which
+//! names the hosts. It is `/run/lanyard-lab` for root, and in the user's own runtime folder for anybody else; one lab
+//! at a time each. A keeper that was killed leaves only that folder; the next `lab up` or `lab down` clears it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use frame::MacAddr;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, getuid, setsid};
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::scene::{Plan, Scene};
+use super::world;
+use crate::failure::{Failure, print};
+use crate::table::{Lean, Table};
+
+/// The hidden subcommand that makes a process a keeper.
+pub(crate) const KEEPER: &str = "__keeper";
+
+/// `lanyard lab up ...`
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct UpArgs {
+    /// How many hosts
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=100))]
+    hosts: u8,
+    /// How many networks; each is peered with every other
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    networks: u8,
+}
+
+/// `lanyard lab exec ...`
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The host, as 'lanyard lab ls' calls it
+    host: String,
+    /// The command and its words
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+/// `lanyard lab ls ...`
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A host, as `lab.json` and `lab ls --json` name it.
+#[derive(Debug, Serialize, Deserialize)]
+struct HostRow {
+    host: String,
+    network: String,
+    ip: Ipv4Addr,
+    mac: MacAddr,
+    pid: u32,
+}
+
+/// What `lab.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+struct LabFile {
+    keeper: u32,
+    /// Clock ticks since boot when the keeper started (proc_pid_stat(5)): tells it from a later process with its number.
+    started: u64,
+    hosts: Vec<HostRow>,
+}
+
+/// Where the lab lives.
+fn folder() -> PathBuf {
+    if Uid::effective().is_root() {
+        return PathBuf::from("/run/lanyard-lab");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_dir()) {
+        Some(dir) => Path::new(&dir).join("lanyard-lab"),
+        None => std::env::temp_dir().join(format!("lanyard-lab-{}", getuid())),
+    }
+}
+
+fn file_of(folder: &Path) -> PathBuf {
+    folder.join("lab.json")
+}
+
+fn socket_of(folder: &Path) -> PathBuf {
+    folder.join("control.sock")
+}
+
+/// When a process started, or `None` when there is no such process (or only its remains).
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the fields after it are numbers, the state first.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    fields.nth(18).filter(|_| state != "Z")?.parse().ok()
+}
+
+/// The lab that is up, if one is.
+fn current() -> Option<LabFile> {
+    let text = fs::read_to_string(file_of(&folder())).ok()?;
+    let lab: LabFile = serde_json::from_str(&text).ok()?;
+    (started(lab.keeper)? == lab.started).then_some(lab)
+}
+
+fn needed() -> Result<LabFile, Failure> {
+    current().ok_or_else(|| Failure::Work("no lab is up: make one with 'lanyard lab up'".to_owned()))
+}
+
+/// `lanyard lab up`
+pub(crate) fn up(args: &UpArgs) -> Result<(), Failure> {
+    if args.hosts < args.networks {
+        let why = format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
+        return Err(Failure::Words(why));
+    }
+    if let Some(lab) = current() {
+        return Err(Failure::Work(format!("a lab is up already (pid {}): end it with 'lanyard lab down'", lab.keeper)));
+    }
+    let folder = prepare_folder()?;
+    let log_path = folder.join("log");
+    let log = File::create(&log_path).map_err(|error| Failure::work(log_path.display(), error))?;
+    let mut keeper = Command::new("/proc/self/exe")
+        .args([KEEPER, &args.hosts.to_string(), &args.networks.to_string()])
+        .arg(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| Failure::work("the lab's keeper cannot be started", error))?;
+    let mut answer = String::new();
+    if let Some(output) = keeper.stdout.take() {
+        let _ = BufReader::new(output).read_line(&mut answer); // an empty answer says it all
+    }
+    if answer.trim() != "ready" {
+        let _ = keeper.wait();
+        let _ = fs::remove_dir_all(&folder);
+        let why = if answer.trim().is_empty() { "the lab's keeper ended before it was ready" } else { answer.trim() };
+        return Err(Failure::Work(why.to_owned()));
+    }
+    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder))))
+}
+
+fn hints(socket: &Path) -> String {
+    format!(
+        "Try:\n  lanyard lab exec h1 -- ping -c1 10.0.1.12\n  export LANYARD_SOCKET={}\n  lanyard show mac\n  lanyard trace\n  lanyard lab down\n",
+        socket.display()
+    )
+}
+
+/// Make the folder, or clear what a killed keeper left; refuse one that somebody else has put there.
+fn prepare_folder() -> Result<PathBuf, Failure> {
+    let folder = folder();
+    match fs::symlink_metadata(&folder) {
+        Ok(found) if !found.is_dir() || found.uid() != getuid().as_raw() => {
+            return Err(Failure::Work(format!("{} is not this user's own folder: remove it", folder.display())));
+        }
+        Ok(_) => fs::remove_dir_all(&folder).map_err(|error| Failure::work(folder.display(), error))?,
+        Err(_) => {}
+    }
+    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| Failure::work(folder.display(), error))?;
+    Ok(folder)
+}
+
+/// What the keeper does: build the lab, serve its control socket, and wait to be told to end.
+pub(crate) fn keeper(words: &[String]) -> ExitCode {
+    let _ = setsid(); // fails only for a process that leads a session already
+    match keep(words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn keep(words: &[String]) -> Result<(), String> {
+    let [hosts, networks, folder] = words else { return Err(format!("{KEEPER} is not for hand use")) };
+    let number = |text: &String| text.parse::<u8>().map_err(|error| error.to_string());
+    let plan = Plan { hosts: number(hosts)?, networks: number(networks)?, ageing_secs: 300 };
+    let folder = PathBuf::from(folder);
+    world::enter_own_namespaces()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
+    let scene = Scene::build(plan)?;
+    let server = switch::control::api::serve(&scene.switch, &socket_of(&folder)).map_err(|fault| fault.to_string())?;
+    write_file(&folder, &scene)?;
+    println!("ready");
+    signals.forever().next();
+    drop(server);
+    let removed = scene.switch.stop_and_remove().map_err(|fault| fault.to_string());
+    drop(scene);
+    fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    removed
+}
+
+fn write_file(folder: &Path, scene: &Scene) -> Result<(), String> {
+    let hosts = scene.hosts.iter().map(|host| HostRow {
+        host: host.name.clone(),
+        network: host.network.clone(),
+        ip: host.ip,
+        mac: MacAddr::from_ipv4(host.ip),
+        pid: host.pid(),
+    });
+    let keeper = std::process::id();
+    let lab = LabFile { keeper, started: started(keeper).unwrap_or(0), hosts: hosts.collect() };
+    let text = serde_json::to_string_pretty(&lab).map_err(|error| error.to_string())?;
+    fs::write(file_of(folder), text).map_err(|error| error.to_string())
+}
+
+fn table(hosts: &[HostRow]) -> String {
+    let mut table =
+        Table::new([("HOST", Lean::Left), ("NETWORK", Lean::Left), ("IP", Lean::Left), ("MAC", Lean::Left), ("PID", Lean::Right)]);
+    for row in hosts {
+        table.row([row.host.clone(), row.network.clone(), row.ip.to_string(), row.mac.to_string(), row.pid.to_string()]);
+    }
+    table.render()
+}
+
+/// `lanyard lab ls`
+pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
+    let hosts = current().map_or(Vec::new(), |lab| lab.hosts);
+    if args.json {
+        let text = serde_json::to_string_pretty(&hosts).map_err(|error| Failure::Work(error.to_string()))?;
+        return print(&format!("{text}\n"));
+    }
+    if hosts.is_empty() {
+        return print("no lab is up: make one with 'lanyard lab up'\n");
+    }
+    print(&table(&hosts))
+}
+
+/// `lanyard lab exec`: become the command, in the host's namespaces.
+pub(crate) fn exec(args: &ExecArgs) -> Result<(), Failure> {
+    let lab = needed()?;
+    let Some(host) = lab.hosts.iter().find(|row| row.host == args.host) else {
+        let names: Vec<&str> = lab.hosts.iter().map(|row| row.host.as_str()).collect();
+        return Err(Failure::Work(format!("the lab has no host '{}': it has {}", args.host, names.join(", "))));
+    };
+    if !Uid::effective().is_root() {
+        enter(host.pid, "user", CloneFlags::CLONE_NEWUSER)?;
+    }
+    enter(host.pid, "net", CloneFlags::CLONE_NEWNET)?;
+    let Some((program, words)) = args.command.split_first() else {
+        return Err(Failure::Words("no command was given".to_owned()));
+    };
+    let error = Command::new(program).args(words).exec();
+    Err(Failure::work(program.to_string_lossy(), error))
+}
+
+fn enter(pid: u32, kind: &str, flag: CloneFlags) -> Result<(), Failure> {
+    let path = format!("/proc/{pid}/ns/{kind}");
+    let namespace = File::open(&path).map_err(|error| Failure::work(&path, error))?;
+    setns(namespace.as_fd(), flag).map_err(|error| Failure::work(&path, error))
+}
+
+/// `lanyard lab down`
+pub(crate) fn down() -> Result<(), Failure> {
+    let folder = folder();
+    let Some(lab) = current() else {
+        // A keeper that was killed could not clear its folder.
+        return match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::work(folder.display(), error)),
+            _ => print("no lab is up\n"),
+        };
+    };
+    let pid = Pid::from_raw(lab.keeper as i32);
+    kill(pid, Signal::SIGTERM).map_err(|error| Failure::work(format!("pid {pid}"), error))?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while started(lab.keeper) == Some(lab.started) {
+        if Instant::now() > deadline {
+            let _ = kill(pid, Signal::SIGKILL); // the kernel takes namespaces and interfaces away with it
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = fs::remove_dir_all(&folder); // there only if the keeper could not
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! Does the built program keep its word to people and scripts: help, exit codes, one-line errors, JSON as it came?
+//!
+//! No daemon and no privilege: where one is needed, a fake one gives the answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod program;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use program::{ENDLESS, FakeDaemon, assert_done, assert_refused, chunk, err, lanyard, out, response, run};
+
+const NOWHERE: &str = "/nonexistent/lanyard/control.sock";
+
+const ENDPOINT: &str = r#"{"endpoint":"web","network":"blue","port":"p1","netns":"web","ifname":"eth0","ip":"10.20.0.2/24","mac":"02:42:0a:14:00:02","kind":"tap","offload":true,"static":false,"state":"up"}"#;
+
+fn network() -> String {
+    format!(
+        r#"{{"name":"blue","id":"{}","subnet":"10.20.0.0/24","gateway":"10.20.0.1","gateway_mac":"02:42:0a:14:00:01","gateway_mode":"router","mtu":1500,"mac_limit":null,"mac_capacity":8192,"ageing":300,"arp":"flood","forward_reserved":false,"peers":[],"endpoints":[{ENDPOINT}],"added_later":[1,2]}}"#,
+        "ab".repeat(32)
+    )
+}
+
+fn record(number: u64) -> String {
+    format!(
+        r#"{{"number":{number},"at_unix_ns":0,"at_ms":0,"network":"blue","port":"h1","octets":60,"segment_octets":null,"source":"02:42:0a:14:00:02","source_name":"h1","destination":"02:42:0a:14:00:03","destination_name":"h2","summary":"ICMP echo request","steps":[{{"step":"admitted"}}],"verdict":{{"kind":"unicast","to":"h2"}},"egress":[],"lost":0}}{}"#,
+        "\n"
+    )
+}
+
+#[test]
+fn help_of_every_command_shows_an_example() {
+    let network = ["create", "ls", "inspect", "rm", "prune", "connect", "disconnect", "peer"];
+    let single = ["run", "network", "show", "trace", "version"];
+    let mut commands: Vec<Vec<&str>> = vec![vec![]];
+    commands.extend(single.map(|word| vec![word]));
+    commands.extend(network.map(|word| vec!["network", word]));
+    for mut words in commands {
+        words.push("--help");
+        let help = assert_done(&run(Path::new(NOWHERE), &words));
+        assert!(help.contains("Examples:\n") && help.contains("  lanyard "), "{words:?}: {help}");
+        assert!(!help.contains('\x1b'), "colours without a terminal: {words:?}");
+        words.pop();
+        words.insert(0, "help");
+        assert_eq!(assert_done(&run(Path::new(NOWHERE), &words)), help);
+    }
+}
+
+#[test]
+fn the_version_is_said_in_both_ways() {
+    let version = format!("lanyard {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(assert_done(&run(Path::new(NOWHERE), &["version"])), version);
+    assert_eq!(assert_done(&run(Path::new(NOWHERE), &["--version"])), version);
+}
+
+#[test]
+fn wrong_words_end_with_2_and_name_the_mend() {
+    let create = ["network", "create", "blue"];
+    let connect = ["network", "connect", "blue", "--netns", "web"];
+    let one_line: [(&[&str], &[&str], &[&str]); 12] = [
+        (&create, &["-o", "colour=red"], &["'colour'", "arp=flood|suppress", "mac-capacity=N"]),
+        (&create, &["-o", "ageing=soon"], &["'ageing'", "'soon'", "ageing=SECONDS"]),
+        (&create, &["-o", "forward-reserved"], &["'forward-reserved'", "true|false"]),
+        (&create, &["--subnet", "10.20.0.0"], &["--subnet", "10.20.0.0/24"]),
+        (&create, &["--gateway-mode", "hub"], &["--gateway-mode", "`router`", "`none`"]),
+        (&create, &["--mtu", "many"], &["--mtu", "many"]),
+        (&connect, &["--ip", "10.20.0.2/24"], &["--ip", "without a prefix length"]),
+        (&connect, &["--mac", "02:42"], &["--mac", "six octets"]),
+        (&connect, &["--offload", "maybe"], &["--offload", "on or off"]),
+        (&["network", "connect", "blue"], &["--netns", "/proc/self/ns/net"], &["pid:PID"]),
+        (&["show", "workers"], &["--network", "blue"], &["--network"]),
+        (&["network", "prune"], &[], &["--force"]),
+    ];
+    for (begin, end, pieces) in one_line {
+        let words: Vec<_> = begin.iter().chain(end).copied().collect();
+        assert_refused(&run(Path::new(NOWHERE), &words), 2, pieces);
+    }
+    for words in [&["fly"][..], &["show", "stars"], &["network", "rm"], &["trace", "-v", "--json"], &[], &["network"]] {
+        let output = run(Path::new(NOWHERE), words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(out(&output).is_empty() && err(&output).contains("--help") || err(&output).contains("Usage:"), "{words:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn without_a_daemon_the_mend_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain_file = folder.path().join("file");
+    std::fs::write(&plain_file, "").unwrap();
+    for socket in [Path::new(NOWHERE), &plain_file] {
+        for words in [&["network", "ls"][..], &["show", "mac"], &["show", "mac", "--watch"], &["trace"]] {
+            let socket_path = socket.to_str().unwrap();
+            assert_refused(&run(socket, words), 1, &["no daemon answers at", socket_path, "'lanyard run'", "--socket"]);
+        }
+    }
+    let long = format!("/{}", "x".repeat(200));
+    assert_refused(&run(Path::new(&long), &["network", "ls"]), 2, &["107 octets"]);
+}
+
+#[test]
+fn the_socket_option_goes_before_the_environment() {
+    let daemon = FakeDaemon::start(1, response("200 OK", "[]"));
+    let socket = daemon.socket.to_str().unwrap();
+    assert_done(&run(Path::new(NOWHERE), &["show", "arp", "--socket", socket]));
+    assert_eq!(daemon.asked(), ["GET /v1/arp"]);
+}
+
+#[test]
+fn refusals_are_told_in_one_line_with_their_exit_code() {
+    for (status, code) in
+        [("400 Bad Request", 2), ("404 Not Found", 1), ("409 Conflict", 1), ("500 Internal Server Error", 1)]
+    {
+        let daemon = FakeDaemon::start(1, response(status, r#"{"error":"it cannot be:\nmend it"}"#));
+        let output = run(&daemon.socket, &["network", "rm", "blue"]);
+        assert_refused(&output, code, &["it cannot be:\\nmend it"]);
+        daemon.asked();
+    }
+    let daemon = FakeDaemon::start(1, response("404 Not Found", "nothing here"));
+    assert_refused(&run(&daemon.socket, &["trace"]), 1, &["404"]);
+}
+
+#[test]
+fn what_is_no_daemon_is_recognized() {
+    for answer in ["", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[]"] {
+        let daemon = FakeDaemon::start(1, answer);
+        assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &["does not answer as a lanyard daemon"]);
+        daemon.asked();
+    }
+    let daemon = FakeDaemon::start(1, response("200 OK", r#"{"other":"program"}"#));
+    assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &["same version"]);
+}
+
+#[test]
+fn json_is_passed_on_as_the_daemon_answered_it() {
+    let lists: [&[&str]; 7] = [
+        &["network", "ls"],
+        &["network", "inspect", "blue"],
+        &["show", "ports"],
+        &["show", "mac"],
+        &["show", "arp"],
+        &["show", "drops"],
+        &["show", "workers"],
+    ];
+    for words in lists {
+        let body = r#"[{"z":1,"a":null,"added_later":[ 1 ]}]"#;
+        let daemon = FakeDaemon::start(1, response("200 OK", body));
+        let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
+        assert_eq!(assert_done(&run(&daemon.socket, &words)), format!("{body}\n"), "{words:?}");
+        daemon.asked();
+    }
+}
+
+#[test]
+fn requests_carry_what_was_said() {
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&["network", "ls"], "[]", "GET /v1/networks"),
+        (&["network", "inspect", "a/../b c"], &network(), "GET /v1/networks/a%2F..%2Fb%20c"),
+        (&["network", "rm", "blue"], "{}", "DELETE /v1/networks/blue"),
+        (&["network", "rm", "blue", "--force"], "{}", "DELETE /v1/networks/blue?force=true"),
+        (&["network", "prune", "-f"], r#"{"networks":["blue"]}"#, "POST /v1/networks/prune"),
+        (&["network", "disconnect", "blue", "web"], "{}", "DELETE /v1/networks/blue/endpoints/web"),
+        (&["network", "peer", "blue", "red"], "{}", "PUT /v1/networks/blue/peers/red"),
+        (&["network", "peer", "blue", "red", "--remove"], "{}", "DELETE /v1/networks/blue/peers/red"),
+    ];
+    for (words, answer, asked) in cases {
+        let daemon = FakeDaemon::start(1, response("200 OK", answer));
+        assert_done(&run(&daemon.socket, words));
+        assert_eq!(daemon.asked(), [asked], "{words:?}");
+    }
+}
+
+#[test]
+fn create_and_connect_send_every_option() {
+    let daemon = FakeDaemon::start(1, response("200 OK", &network()));
+    let words = "network create blue --subnet 10.20.0.0/24 --gateway 10.20.0.9 --gateway-mode none --mtu 9000 \
+                 --mac-limit 5 -o arp=suppress -o ageing=9 -o mac-capacity=64 -o forward-reserved=true";
+    let table = assert_done(&run(&daemon.socket, &words.split_whitespace().collect::<Vec<_>>()));
+    assert!(table.lines().nth(1).unwrap().starts_with("blue  abababababab  10.20.0.0/24"), "{table}");
+    let asked = daemon.asked().remove(0);
+    for piece in [
+        r#""name":"blue""#,
+        r#""subnet":"10.20.0.0/24""#,
+        r#""gateway":"10.20.0.9""#,
+        r#""gateway_mode":"none""#,
+        r#""mtu":9000"#,
+        r#""mac_limit":5"#,
+        r#""mac_capacity":64"#,
+        r#""ageing":9"#,
+        r#""arp":"suppress""#,
+        r#""forward_reserved":true"#,
+    ] {
+        assert!(asked.contains(piece), "{piece}: {asked}");
+    }
+
+    let daemon = FakeDaemon::start(1, response("200 OK", ENDPOINT));
+    let words = "network connect blue --netns ns/web --endpoint web --ifname eth7 --ip 10.20.0.2 \
+                 --mac 02:42:0a:14:00:02 --kind veth --offload off --static";
+    let table = assert_done(&run(&daemon.socket, &words.split_whitespace().collect::<Vec<_>>()));
+    assert!(table.contains("10.20.0.2/24  02:42:0a:14:00:02"), "{table}");
+    let asked = daemon.asked().remove(0);
+    let netns = std::env::current_dir().unwrap().join("ns/web");
+    let absolute = format!(r#""netns":"{}""#, netns.display());
+    for piece in [
+        absolute.as_str(),
+        r#""endpoint":"web""#,
+        r#""ifname":"eth7""#,
+        r#""ip":"10.20.0.2""#,
+        r#""mac":"02:42:0a:14:00:02""#,
+        r#""kind":"veth""#,
+        r#""offload":false"#,
+        r#""static":true"#,
+    ] {
+        assert!(asked.contains(piece), "{piece}: {asked}");
+    }
+}
+
+#[test]
+fn a_reader_who_had_enough_is_no_error() {
+    let rows: Vec<_> = (0..50_000).map(|i| format!(r#"{{"worker":{i},"queues":0,"wakeups":0,"bursts":0,"frames":0}}"#)).collect();
+    let daemon = FakeDaemon::start(1, response("200 OK", &format!("[{}]", rows.join(","))));
+    let mut child = lanyard(&daemon.socket)
+        .args(["show", "workers"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("WORKER"), "{line}");
+    assert_quiet_end(child);
+    daemon.asked();
+}
+
+fn assert_quiet_end(child: std::process::Child) {
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_trace_ends_after_its_number_of_frames() {
+    for (json, verbose) in [(false, false), (true, false), (false, true)] {
+        let daemon = FakeDaemon::serve(1, |stream| {
+            let both = record(1) + &record(2);
+            let (head, tail) = both.split_at(100);
+            for piece in [ENDLESS, &chunk(head), &chunk(tail), &chunk(&record(3))] {
+                stream.write_all(piece.as_bytes()).unwrap();
+            }
+            // The client closes; the daemon never does.
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let mut words = vec!["trace", "-n", "2"];
+        words.extend(json.then_some("--json"));
+        words.extend(verbose.then_some("-v"));
+        let text = assert_done(&run(&daemon.socket, &words));
+        if json {
+            assert_eq!(text, record(1) + &record(2));
+        } else {
+            assert!(text.contains("#1") && text.contains("#2") && !text.contains("#3"), "{text}");
+            assert_eq!(text.lines().count() > 2, verbose, "{text}");
+        }
+        assert_eq!(daemon.asked(), ["GET /v1/trace"]);
+    }
+}
+
+#[test]
+fn a_trace_says_when_the_daemon_ends() {
+    let daemon = FakeDaemon::start(1, format!("{ENDLESS}{}0\r\n\r\n", chunk(&record(1))));
+    let output = run(&daemon.socket, &["trace"]);
+    assert_eq!((output.status.code(), out(&output).lines().count()), (Some(1), 1));
+    assert_eq!(err(&output), "lanyard: the daemon has ended, and the trace with it\n");
+}
+
+#[test]
+fn a_quiet_trace_ends_with_its_reader() {
+    let daemon = FakeDaemon::serve(1, |stream| {
+        stream.write_all((ENDLESS.to_owned() + &chunk(&record(1))).as_bytes()).unwrap();
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let mut child =
+        lanyard(&daemon.socket).arg("trace").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let began = Instant::now();
+    assert_quiet_end(child);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    daemon.asked();
+}
+
+#[test]
+fn ctrl_c_ends_what_goes_on_and_on() {
+    for (words, answer) in
+        [(&["trace"][..], ENDLESS.to_owned() + &chunk(&record(1))), (&["show", "mac", "--watch"], response("200 OK", "[]"))]
+    {
+        let daemon = FakeDaemon::serve(1, move |stream| {
+            stream.write_all(answer.as_bytes()).unwrap();
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let mut child =
+            lanyard(&daemon.socket).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert!(!line.contains('\x1b'), "no terminal, no redrawing: {line:?}");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        assert_quiet_end(child);
+        daemon.asked();
+    }
+}
