@@ -24,5 +24,5 @@ pub use flood::flood_ports;
 pub use learn::learn;
 pub use lookup::look_up;
 pub use mac_table::{MacTable, MacTableConfig};
-//pub use route::table::RouteTable;
-//pub use route::{Gateway, NextNetwork, RouteDecision, route};
+pub use route::table::RouteTable;
+pub use route::{Gateway, NextNetwork, RouteDecision, route};

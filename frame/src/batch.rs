@@ -99,3 +99,12 @@ impl<'a> IntoIterator for &'a Batch {
         self.iter()
     }
 }
+
+impl<'a> IntoIterator for &'a mut Batch {
+    type Item = &'a mut Frame;
+    type IntoIter = std::slice::IterMut<'a, Frame>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}

@@ -6,7 +6,7 @@
 //! |        ... | tag room | vnet header 10 |^ octets()                                       |
 //! |                       ^ with_header()                                                    |
 //! ```
-//! The header is the 10-octet `struct virtio_net_hdr` (linux/virtio_net.h): TAP and AF_PACKET agree on
+//! The header is the 10-octet `struct virtio_net_hdr` (`linux/virtio_net.h`): TAP and AF_PACKET agree on
 //! it on every kernel, whereas a 12-octet one needs `PACKET_VNET_HDR_SZ`, which came with Linux 6.6.
 //!
 //! Not done: shared or reference-counted buffers. A flood writes the same buffer once per port instead.

@@ -18,14 +18,14 @@ impl MacAddr {
 
     /// The address in the low 48 bits, first octet highest: the form the MAC table hashes and compares.
     pub const fn to_u64(self) -> u64 {
-        let [a, b, c, d, e, f] = self.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        let [o1, o2, o3, o4, o5, o6] = self.0;
+        u64::from_be_bytes([0, 0, o1, o2, o3, o4, o5, o6])
     }
 
     /// The inverse of [`MacAddr::to_u64`]; the high 16 bits are ignored.
     pub const fn from_u64(value: u64) -> Self {
-        let [_, _, a, b, c, d, e, f] = value.to_be_bytes();
-        Self([a, b, c, d, e, f])
+        let [_, _, o1, o2, o3, o4, o5, o6] = value.to_be_bytes();
+        Self([o1, o2, o3, o4, o5, o6])
     }
 
     /// A locally administered address that reads like its IPv4 address: `02:42` and the four octets,
@@ -58,9 +58,8 @@ impl MacAddr {
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        let text = format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}").to_string();
-        f.pad(&text)
+        let [o1, o2, o3, o4, o5, o6] = self.0;
+        f.pad(&format!("{o1:02x}:{o2:02x}:{o3:02x}:{o4:02x}:{o5:02x}:{o6:02x}"))
     }
 }
 

@@ -125,7 +125,8 @@ pub enum ArpKind {
 /// What the neighbor table took from an ARP message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NeighborChange {
-    /// Nothing: the message tells no sender address (a probe), or one outside the subnet.
+    /// Nothing: the message tells no sender address (a probe), one outside the subnet, one that no station can have, or
+    /// the gateway's.
     Nothing,
     /// A neighbor that was not known before.
     New,

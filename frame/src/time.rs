@@ -13,6 +13,7 @@ impl Millis {
     }
 
     /// The time from `earlier` to `self`, zero when it has not passed.
+    #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }

@@ -16,6 +16,11 @@ pub enum Verdict {
         /// The network: the frame's own, or the one it was routed into.
         network: NetworkId,
     },
+    /// Too large for the network it was routed into, and allowed to be cut: it went on in pieces, each a frame of its own.
+    Fragmented {
+        /// The network it was routed into.
+        network: NetworkId,
+    },
     /// The switch answered it itself; the reply is a frame of its own.
     Answered,
     /// It was meant for the switch itself, which has read it.

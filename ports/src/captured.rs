@@ -37,7 +37,8 @@ impl<P: Port, W: Write + Send, C: FnMut() -> Duration + Send> Captured<P, W, C> 
     pub fn new(port: P, mut out: W, clock: C) -> io::Result<Self> {
         let mut header = Vec::with_capacity(24);
         header.extend(MAGIC_MICROSECONDS.to_ne_bytes());
-        VERSION.iter().for_each(|part| header.extend(part.to_ne_bytes()));
+        header.extend(VERSION[0].to_ne_bytes());
+        header.extend(VERSION[1].to_ne_bytes());
         // Time zone and accuracy of the stamps: always zero.
         header.extend([0; 8]);
         header.extend(SNAPLEN.to_ne_bytes());

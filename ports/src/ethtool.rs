@@ -1,7 +1,9 @@
-//! Which work does an interface leave to hardware it does not have, and how fast does it say it is? `SIOCETHTOOL` in the calling
-//! thread's namespace (linux/ethtool.h, linux/sockios.h); enter another one with [`crate::netns::Namespace::enter`].
+//! Which work does an interface leave to hardware it does not have, and how fast does it say it is? `SIOCETHTOOL` in
+//! the calling thread's namespace (linux/ethtool.h, linux/sockios.h); enter another one with
+//! [`crate::netns::Namespace::enter`].
 //!
-//! Not done: the netlink form of ethtool (Linux 5.6), which can do no more of what is needed here; rings, channels, statistics.
+//! Not done: the netlink form of ethtool (Linux 5.6), which can do no more of what is needed here; rings, channels,
+//! statistics.
 
 use std::io;
 use std::mem;
@@ -88,8 +90,8 @@ impl LinkSettings {
     }
 }
 
-/// What the kernel may be handed: plain C structures in which every bit pattern is a value, and which begin with a command that
-/// is one of those this file knows to fit them.
+/// What the kernel may be handed: plain C structures in which every bit pattern is a value, and which begin with a
+/// command that is one of those this file knows to fit them.
 trait Request {}
 impl Request for Value {}
 impl Request for LinkSettings {}
@@ -111,11 +113,11 @@ impl<'a> Device<'a> {
         // SAFETY: `ifreq` is a plain C structure of integers and a union of such; all zeros is a value of it.
         let mut ifreq: libc::ifreq = unsafe { mem::zeroed() };
         for (to, from) in ifreq.ifr_name.iter_mut().zip(self.name.bytes()) {
-            *to = from as libc::c_char;
+            *to = libc::c_char::from_ne_bytes([from]);
         }
         ifreq.ifr_ifru.ifru_data = std::ptr::from_mut(request).cast();
-        // SAFETY: the name is NUL-terminated (it was checked to be shorter than the array), and `ifru_data` points to a structure
-        // of the command's own layout, mutably borrowed for the whole call.
+        // SAFETY: the name is NUL-terminated (it was checked to be shorter than the array), and `ifru_data` points to a
+        // structure of the command's own layout, mutably borrowed for the whole call.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL, &raw mut ifreq) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
@@ -148,16 +150,16 @@ impl<'a> Device<'a> {
     }
 }
 
-/// Let frames leave the interface as on a wire: at most MTU + 14 octets, checksums finished; and let none be put together on
-/// arrival. For a veth's peer this is what makes `offload=off` true.
+/// Let frames leave the interface as on a wire: at most MTU + 14 octets, checksums finished; and let none be put
+/// together on arrival. For a veth's peer this is what makes `offload=off` true.
 ///
 /// # Errors
 /// Names the interface and the offload that could not be turned off; no such interface (`ENODEV`); no `CAP_NET_ADMIN`.
 pub fn offloads_off(ifname: &str) -> io::Result<()> {
-    let device = Device::open(ifname).map_err(|error| about(ifname, "turn the offloads off", error))?;
+    let device = Device::open(ifname).map_err(|error| about(ifname, "turn the offloads off", &error))?;
     for offload in &OFFLOADS {
         let result = device.turn_off(offload);
-        result.map_err(|error| about(ifname, &format!("turn {} off", offload.name), error))?;
+        result.map_err(|error| about(ifname, &format!("turn {} off", offload.name), &error))?;
     }
     Ok(())
 }
@@ -177,14 +179,16 @@ pub fn offloads_on(ifname: &str) -> io::Result<Vec<&'static str>> {
         }
         Ok(names)
     };
-    read().map_err(|error| about(ifname, "read the offloads", error))
+    read().map_err(|error| about(ifname, "read the offloads", &error))
 }
 
-/// Say that a TAP runs at `mbps` Mb/s, full duplex. It moves no faster for it; but routing daemons compute costs from it, and a TAP
-/// says 10 Mb/s of itself. A veth says 10,000 and cannot be changed.
+/// Say that a TAP runs at `mbps` Mb/s, full duplex. It moves no faster for it; but routing daemons compute costs from
+/// it, and a TAP says 10 Mb/s of itself on older kernels (10,000 on Linux 6.18). A veth says 10,000 and cannot be
+/// changed.
 ///
 /// # Errors
-/// Names the interface; no such interface (`ENODEV`); one whose speed is its own affair (`EOPNOTSUPP`); no `CAP_NET_ADMIN`.
+/// Names the interface; no such interface (`ENODEV`); one whose speed is its own affair (`EOPNOTSUPP`); no
+/// `CAP_NET_ADMIN`.
 pub fn set_speed(ifname: &str, mbps: u32) -> io::Result<()> {
     let set = || {
         let device = Device::open(ifname)?;
@@ -195,7 +199,7 @@ pub fn set_speed(ifname: &str, mbps: u32) -> io::Result<()> {
         settings.autoneg = AUTONEG_DISABLE;
         device.call(&mut settings)
     };
-    set().map_err(|error| about(ifname, &format!("set the speed to {mbps} Mb/s"), error))
+    set().map_err(|error| about(ifname, &format!("set the speed to {mbps} Mb/s"), &error))
 }
 
 /// The speed the interface reports, in Mb/s, and whether it is full duplex. `None` when it does not know.
@@ -207,10 +211,10 @@ pub fn speed(ifname: &str) -> io::Result<Option<(u32, bool)>> {
         let settings = Device::open(ifname)?.settings()?;
         Ok((settings.speed != u32::MAX).then_some((settings.speed, settings.duplex == DUPLEX_FULL)))
     };
-    read().map_err(|error| about(ifname, "read the speed", error))
+    read().map_err(|error| about(ifname, "read the speed", &error))
 }
 
-fn about(ifname: &str, what: &str, error: io::Error) -> io::Error {
+fn about(ifname: &str, what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} on '{ifname}': {error}"))
 }
 

@@ -18,15 +18,15 @@
 //! | [`ethtool`] | which offloads and what speed does an interface have? |
 //! | [`netlink`] | how is the kernel asked? |
 
+pub mod captured;
 pub mod ethtool;
+pub mod faulty;
 pub mod link;
+pub mod losses;
+pub mod memory;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
-pub mod captured;
-pub mod faulty;
-pub mod losses;
-pub mod memory;
 pub mod port;
 mod sys;
 pub mod tap;

@@ -1,4 +1,5 @@
-//! What interfaces are there, and how are they made, set and moved? Over `NETLINK_ROUTE` (rtnetlink(7), linux/if_link.h).
+//! What interfaces are there, and how are they made, set and moved? Over `NETLINK_ROUTE` (rtnetlink(7),
+//! `linux/if_link.h`).
 //!
 //! | file | the question |
 //! | --- | --- |
@@ -6,8 +7,8 @@
 //! | `link/change.rs` | how is one made, set, moved, deleted? |
 //! | `link/address.rs` | which addresses, routes and namespace numbers are there, and how are they added? |
 //!
-//! Asking for what already is so succeeds: deleting what is gone, adding an address or route that is there. Every error names
-//! the interface.
+//! Asking for what already is so succeeds: deleting what is gone, adding an address or route that is there. Every error
+//! names the interface.
 //!
 //! Not done: bridges, VLANs, queueing disciplines, policy routing.
 
@@ -25,8 +26,8 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use crate::netlink::{Connection, NetlinkError, Refusal, attributes, i32_of, text_of, u32_of};
 use crate::netns::Namespace;
 
-pub(crate) use address::nsid_in;
 pub use address::Route;
+pub(crate) use address::nsid_in;
 pub use change::VethPair;
 
 /// Octets of `struct ifinfomsg` (linux/rtnetlink.h).
@@ -45,14 +46,15 @@ pub const MAX_NAME_OCTETS: usize = 15;
 #[error("'{0}' cannot be an interface's name: 1 to {MAX_NAME_OCTETS} octets without '/', ':' or blanks")]
 pub struct BadLinkName(pub String);
 
-/// Would the kernel take this as an interface's name? (`dev_valid_name`, net/core/dev.c) A `%` is refused too: the kernel would
-/// put a number in its place.
+/// Would the kernel take this as an interface's name? (`dev_valid_name`, net/core/dev.c) A `%` is refused too: the
+/// kernel would put a number in its place.
 ///
 /// # Errors
 /// [`BadLinkName`] if it would not.
 pub fn check_name(name: &str) -> Result<(), BadLinkName> {
     let refused = |octet: u8| matches!(octet, b'/' | b':' | b'%' | 0x0b) || octet.is_ascii_whitespace() || octet == 0;
-    let bad = name.is_empty() || name.len() > MAX_NAME_OCTETS || name == "." || name == ".." || name.bytes().any(refused);
+    let bad =
+        name.is_empty() || name.len() > MAX_NAME_OCTETS || name == "." || name == ".." || name.bytes().any(refused);
     if bad { Err(BadLinkName(name.to_owned())) } else { Ok(()) }
 }
 
@@ -120,7 +122,8 @@ pub struct Link {
     pub mtu: u32,
     /// Is it set up by the administrator (`IFF_UP`)?
     pub up: bool,
-    /// Does the other side listen (`IFF_LOWER_UP`)? A TAP without open descriptor and a veth with its peer down have no carrier.
+    /// Does the other side listen (`IFF_LOWER_UP`)? A TAP without open descriptor and a veth with its peer down have no
+    /// carrier.
     pub carrier: bool,
     /// Up, with carrier, and the state says so (`IFF_RUNNING`)?
     pub running: bool,
@@ -144,12 +147,13 @@ pub(crate) struct LinkNews {
 }
 
 impl LinkNews {
-    /// Read `struct ifinfomsg` and its attributes. `None` for what is cut short, or is no whole picture: a wireless event
-    /// comes as a link message with a name and nothing else.
+    /// Read `struct ifinfomsg` and its attributes. `None` for what is cut short, or is no whole picture: a wireless
+    /// event comes as a link message with a name and nothing else.
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let index = u32_of(payload.get(4..)?)?;
         let flags = u32_of(payload.get(8..IFINFO_OCTETS)?)?;
-        let mut news = Self { family: payload[0], link: Link::from_header(index, flags), new_nsid: None, new_index: None };
+        let mut news =
+            Self { family: payload[0], link: Link::from_header(index, flags), new_nsid: None, new_index: None };
         let (mut named, mut whole) = (false, false);
         for (kind, value) in attributes(payload, IFINFO_OCTETS) {
             let link = &mut news.link;
@@ -191,8 +195,8 @@ impl Link {
     }
 }
 
-/// The interfaces of one namespace. Belongs to the namespace it was opened in, whichever thread uses it, and keeps that one
-/// alive: drop it when done with a container's.
+/// The interfaces of one namespace. Belongs to the namespace it was opened in, whichever thread uses it, and keeps that
+/// one alive: drop it when done with a container's.
 pub struct Links {
     connection: Mutex<Connection>,
     namespace: Namespace,
@@ -353,7 +357,9 @@ mod tests {
         let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
         let mtu = attribute(libc::IFLA_MTU, &1400u32.to_ne_bytes());
         assert!(LinkNews::decode(&message(0, &[name.clone(), mtu.clone()])).is_some());
-        for partial in [message(0, std::slice::from_ref(&name)), message(0, std::slice::from_ref(&mtu)), message(0, &[])] {
+        for partial in
+            [message(0, std::slice::from_ref(&name)), message(0, std::slice::from_ref(&mtu)), message(0, &[])]
+        {
             assert!(LinkNews::decode(&partial).is_none());
         }
         let whole = message(0, &[name, mtu]);

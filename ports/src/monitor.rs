@@ -1,35 +1,38 @@
-//! What becomes of the links, here and in the containers' namespaces? One `NETLINK_ROUTE` socket in the daemon's namespace hears it
-//! (groups `RTNLGRP_LINK` and `RTNLGRP_NSID`, with `NETLINK_LISTEN_ALL_NSID`; netlink(7), linux/netlink.h).
+//! What becomes of the links, here and in the containers' namespaces? One `NETLINK_ROUTE` socket in the daemon's
+//! namespace hears it (groups `RTNLGRP_LINK` and `RTNLGRP_NSID`, with `NETLINK_LISTEN_ALL_NSID`; netlink(7),
+//! linux/netlink.h).
 //!
-//! It also hears every namespace that has a number here ([`crate::link::Links::nsid_of`]), and keeps none of them alive. A socket
-//! inside a container's namespace would, and that namespace would never end.
+//! It also hears every namespace that has a number here ([`crate::link::Links::nsid_of`]), and keeps none of them
+//! alive. A socket inside a container's namespace would, and that namespace would never end.
 //!
-//! What the kernel says, measured on Linux 6.18, from the start of the change to the event in hand. "There" is the other namespace,
-//! by its number.
+//! What the kernel says, measured on Linux 6.18, from the start of the change to the event in hand. "There" is the
+//! other namespace, by its number.
 //!
 //! | what happens | what is heard | after |
 //! | --- | --- | --- |
-//! | TAP moved into a namespace | `Gone` with `moved_to`; then, there, `Changed` under the old and under the new name. The move itself gives the namespace a number. It arrives down | 13 to 25 ms |
+//! | TAP moved into a namespace | `Gone` with `moved_to`, then `Changed` there, down, by old and new name | 13 to 25 ms |
 //! | TAP set up, set down, renamed, given a MAC inside | `Changed` there | 0.1 to 0.3 ms |
 //! | TAP deleted inside | `Gone` there; read(2) of its descriptor says `EBADFD` | 16 ms |
 //! | persistent TAP, last descriptor closed | `Changed`, still running; then `Changed`, not running | up to 1 s |
-//! | its namespace ends with the TAP in it | `NamespaceGone` only; then read(2) says `EBADFD` | 13 ms, worst of 50: 60 ms |
-//! | ... but its descriptor was opened inside (attached again) | **nothing**: the descriptor keeps the namespace alive | never |
-//! | veth peer in a namespace set down or up | `Changed` there, then `Changed` of the host end, not running or running | 0.2 ms |
-//! | ... and both ends happen to have the same number | the host end's comes late (the kernel takes it for no stacked link, and such news waits its turn); the peer's does not | up to 1 s |
+//! | its namespace ends with the TAP in it | `NamespaceGone` only; then read(2) says `EBADFD` | 13 to 60 ms |
+//! | ... but its descriptor was opened inside (attached again) | nothing: the descriptor keeps it alive | never |
+//! | veth peer in a namespace set down or up | `Changed` there, then of the host end, not running or running | 0.2 ms |
+//! | ... and both ends happen to have the same number | `Changed` there at once, of the host end late | up to 1 s |
 //! | veth peer renamed | `Changed` there; nothing of the host end | 0.3 to 4 ms |
 //! | veth peer deleted | host end `Changed` down, `Gone` there, `Gone` of the host end | 16 ms |
-//! | veth peer moved on to a third namespace | `Gone` there with `moved_to` (number unknown); host end not running | 15 ms |
+//! | veth peer moved on to a third namespace | `Gone` there, `moved_to` without number; host end not running | 15 ms |
 //! | its namespace ends with the peer in it | `NamespaceGone`, host end `Changed` down, then `Gone` | 16 ms |
 //!
-//! - Of a namespace that has only just been numbered, what came before is not heard: number it first, or ask once after.
-//! - `running` tells whether a veth's other end listens. The state does not: with the peer in another namespace it is `down`, or
-//!   `lowerlayerdown` if an unrelated interface here happens to have the peer's number.
+//! - A veth whose ends have the same number looks to the kernel like a link on top of nothing, whose loss of carrier
+//!   waits for the next round (`net/core/link_watch.c`). The peer's own news does not wait.
+//! - A link that is moved into a namespace or a veth that reaches into one gives it a number. Of a namespace that has
+//!   only just been numbered, what came before is not heard: number it first, or ask once after.
+//! - `running` tells whether a veth's other end listens. The state does not always: with the peer down it is
+//!   `lowerlayerdown` when both ends are here, and `down`, as if it were its own doing, when the peer is elsewhere.
 //! - News of the monitor's own namespace has no number, even if somebody has given it one.
-//! - All this is the same when the monitor's namespace is not the initial one, and in a user namespace (`unshare -Urn`), where the
-//!   buffer cannot pass `net.core.rmem_max`. Without `CAP_NET_BROADCAST` [`Monitor::open`] fails.
-//! - A link takes 2 events to come (4 with its up), some 3 KiB each in the buffer: 208 KiB overflow within 1,000 new veths, 16 MiB
-//!   take over 4,000 events.
+//! - All this is the same when the monitor's namespace is not the initial one, and in a user namespace (`unshare
+//!   -Urn`), where the buffer stays within `net.core.rmem_max`. Without `CAP_NET_BROADCAST` [`Monitor::open`] fails.
+//! - 16 MiB of buffer hold 14,500 events; the usual limit of 208 KiB holds 180.
 //!
 //! Not done: addresses, routes, neighbours.
 
@@ -81,7 +84,8 @@ pub enum LinkEvent {
         /// It lives on in another namespace.
         moved_to: Option<MovedTo>,
     },
-    /// A namespace has ended, with all links in it; of those nothing more is said. The number may soon mean another namespace.
+    /// A namespace has ended, with all links in it; of those nothing more is said. The number may soon mean another
+    /// namespace.
     NamespaceGone {
         /// The number it had.
         nsid: i32,
@@ -93,8 +97,8 @@ pub enum LinkEvent {
 /// Where a link went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MovedTo {
-    /// The namespace, as the monitor's own numbers it. `None` when it left a namespace other than the monitor's: that one says
-    /// where to in its own numbers, which mean nothing here.
+    /// The namespace, as the monitor's own numbers it. `None` when it left a namespace other than the monitor's: that
+    /// one says where to in its own numbers, which mean nothing here.
     pub nsid: Option<i32>,
     /// Its number there.
     pub index: u32,
@@ -134,9 +138,9 @@ impl Monitor {
         Ok(Self { socket, message: vec![0; MESSAGE_OCTETS].into_boxed_slice() })
     }
 
-    /// The events that wait, in their order; none if there are none. [`LinkEvent::Overflow`] stands alone: what was heard before
-    /// and after it is thrown away, because the kernel goes on losing events until all of them have been read, and does not say so
-    /// again. Only then is a new picture of everything complete.
+    /// The events that wait, in their order; none if there are none. [`LinkEvent::Overflow`] stands alone: what was
+    /// heard before and after it is thrown away, because the kernel goes on losing events until all of them have been
+    /// read, and does not say so again. Only then is a new picture of everything complete.
     ///
     /// # Errors
     /// Those of recvmsg(2).
@@ -176,7 +180,7 @@ impl Monitor {
             return Ok(None);
         }
         // SAFETY: recvmsg has filled `header`, whose control buffer is still alive.
-        Ok(Some((octets as usize, unsafe { nsid_of(&header) })))
+        Ok(Some((octets.cast_unsigned(), unsafe { nsid_of(&header) })))
     }
 }
 

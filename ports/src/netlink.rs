@@ -1,9 +1,9 @@
 //! How is the kernel's routing table of links, addresses and routes asked and changed? By one request at a time over a
-//! blocking `NETLINK_ROUTE` socket (RFC 3549 section 2.3; linux/netlink.h): send, then read until the acknowledgement or the
-//! end of the dump with the same sequence number.
+//! blocking `NETLINK_ROUTE` socket (RFC 3549 section 2.3; linux/netlink.h): send, then read until the acknowledgement
+//! or the end of the dump with the same sequence number.
 //!
-//! Requests are built with `netlink-packet-route`. Answers are walked attribute by attribute here, because a typed parser
-//! refuses a whole dump when one interface carries an attribute it does not know.
+//! Requests are built with `netlink-packet-route`. Answers are walked attribute by attribute here, because a typed
+//! parser refuses a whole dump when one interface carries an attribute it does not know.
 //!
 //! Not done: several requests in flight, events (see [`crate::monitor`]).
 
@@ -112,7 +112,8 @@ pub(crate) struct Reply {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A socket for requests. It belongs to the network namespace of the thread that opened it, whichever thread uses it later.
+/// A socket for requests. It belongs to the network namespace of the thread that opened it, whichever thread uses it
+/// later.
 pub(crate) struct Connection {
     socket: Socket,
     sequence: u32,
@@ -182,8 +183,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Take the messages of one datagram; `true` when the answer is complete. Messages with another sequence number belong
-    /// to an earlier request that was given up, and are passed over.
+    /// Take the messages of one datagram; `true` when the answer is complete. Messages with another sequence number
+    /// belong to an earlier request that was given up, and are passed over.
     fn take(&mut self, datagram: &[u8]) -> Result<bool, Refusal> {
         for message in messages(datagram) {
             if message.sequence_number() != self.sequence {
@@ -211,7 +212,8 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[
     })
 }
 
-/// `NLMSG_ERROR`: the error number (0 is success), the request's header, and, unless capped, the request itself; then attributes.
+/// `NLMSG_ERROR`: the error number (0 is success), the request's header, and, unless capped, the request itself; then
+/// attributes.
 fn acknowledged(flags: u16, payload: &[u8]) -> Result<(), Refusal> {
     let number = payload.first_chunk().map_or(-libc::EBADMSG, |octets| i32::from_ne_bytes(*octets));
     if number == 0 {
@@ -239,8 +241,8 @@ fn refusal(number: i32, tail: &[u8]) -> Refusal {
     }
 }
 
-/// The attributes behind a message's own header of `header` octets: kind (without flag bits) and value. Ends at the first one
-/// that is not whole.
+/// The attributes behind a message's own header of `header` octets: kind (without flag bits) and value. Ends at the
+/// first one that is not whole.
 pub(crate) fn attributes(payload: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
     NlasIterator::new(payload.get(header..).unwrap_or_default()).map_while(|attribute| {
         let attribute = attribute.ok()?;

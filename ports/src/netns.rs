@@ -1,11 +1,13 @@
-//! Which network namespace is meant, and how is something done inside it? (namespaces(7), setns(2), ioctl_ns(2))
+//! Which network namespace is meant, and how is something done inside it? (namespaces(7), setns(2), `ioctl_ns(2)`)
 //!
-//! A namespace lives as long as a process, a mount, an open descriptor or a socket refers to it. A [`Namespace`] is such a
-//! descriptor: whoever keeps one keeps a dead container's namespace alive, so it is opened for the moment it is needed.
+//! A namespace lives as long as a process, a mount, an open descriptor or a socket refers to it. A [`Namespace`] is
+//! such a descriptor: whoever keeps one keeps a dead container's namespace alive, so it is opened for the moment it is
+//! needed.
 //!
-//! A TAP's descriptor keeps the namespace in which it was opened alive too (the tun file refers to the namespace through its
-//! socket). A TAP that was opened in the daemon's namespace and then moved does not; one that was attached again from inside a
-//! container's namespace does, and never sees that namespace end. For those there are [`holders`] and [`NamespaceRef::watch`].
+//! A TAP's descriptor keeps the namespace in which it was opened alive too (the tun file refers to the namespace
+//! through its socket). A TAP that was opened in the daemon's namespace and then moved does not; one that was attached
+//! again from inside a container's namespace does, and never sees that namespace end. For those there are [`holders`]
+//! and [`NamespaceRef::watch`].
 //!
 //! Not done: mount and user namespaces; creating names under `/run/netns`.
 
@@ -69,7 +71,8 @@ impl Namespace {
     /// The namespace a file stands for: a mount under `/run/netns` or `/run/docker/netns`, or `/proc/PID/ns/net`.
     ///
     /// # Errors
-    /// Those of open(2); `InvalidInput` when the file is not a network namespace (a name whose mount is gone is an empty file).
+    /// Those of open(2); `InvalidInput` when the file is not a network namespace (a name whose mount is gone is an
+    /// empty file).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         // O_NONBLOCK: a path that turns out to be a FIFO must not hold the daemon up.
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -91,7 +94,8 @@ impl Namespace {
     /// The namespace of a process (of its first thread).
     ///
     /// # Errors
-    /// As [`Namespace::open`]; `NotFound` when the process has ended, `PermissionDenied` when it belongs to someone else.
+    /// As [`Namespace::open`]; `NotFound` when the process has ended, `PermissionDenied` when it belongs to someone
+    /// else.
     pub fn of_process(pid: u32) -> io::Result<Self> {
         Self::open(format!("/proc/{pid}/ns/net"))
     }
@@ -116,8 +120,8 @@ impl Namespace {
         Ok(NamespaceId { device: found.dev(), inode: found.ino() })
     }
 
-    /// Run `f` in this namespace, on a thread of its own: the caller's thread stays where it is. Sockets opened by `f` belong to
-    /// this namespace for good and may be used from anywhere. A panic of `f` goes on in the caller.
+    /// Run `f` in this namespace, on a thread of its own: the caller's thread stays where it is. Sockets opened by `f`
+    /// belong to this namespace for good and may be used from anywhere. A panic of `f` goes on in the caller.
     ///
     /// # Errors
     /// No thread could be started, or setns(2) was refused (it asks for `CAP_SYS_ADMIN` on both sides).
@@ -161,15 +165,14 @@ fn on_a_thread_of_its_own<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T
     })
 }
 
-/// The processes, other than this one, of which a thread is in that namespace; in ascending order. A process that may not be
-/// looked into is passed over. Descriptors, mounts and sockets that hold a namespace are not looked for.
+/// The processes, other than this one, of which a thread is in that namespace; in ascending order. A process that may
+/// not be looked into is passed over. Descriptors, mounts and sockets that hold a namespace are not looked for.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn holders(identity: NamespaceId) -> io::Result<Vec<u32>> {
-    let mut found: Vec<u32> = numbers_in(Path::new("/proc"))?
-        .filter(|pid| *pid != std::process::id() && is_in(*pid, identity))
-        .collect();
+    let mut found: Vec<u32> =
+        numbers_in(Path::new("/proc"))?.filter(|pid| *pid != std::process::id() && is_in(*pid, identity)).collect();
     found.sort_unstable();
     Ok(found)
 }

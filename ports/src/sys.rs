@@ -1,5 +1,5 @@
 //! How does a port ask the kernel for what neither `nix` nor `socket2` wraps? Small safe functions over one
-//! system call each. (linux/if_tun.h, linux/if_packet.h, packet(7))
+//! system call each. (`linux/if_tun.h`, `linux/if_packet.h`, packet(7))
 //!
 //! Not done: netlink and link settings, which have modules of their own.
 
@@ -28,6 +28,11 @@ pub(crate) fn checked(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// The same for a call that returns how many.
+pub(crate) fn counted(result: c_int) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
 /// May an interface have this name? One to fifteen octets without `/`, white space or `:`, and not `.` or `..`
 /// (`dev_valid_name`, net/core/dev.c). The kernel cuts a longer name silently, so it is refused here.
 ///
@@ -44,8 +49,8 @@ pub(crate) fn check_name(name: &str) -> io::Result<()> {
 
 /// `TUNSETIFF`: make or join the TAP of this name (empty: the kernel picks `tap0`, `tap1`, ...) in the namespace
 /// in which the descriptor was opened. Returns the name the device has.
-pub(crate) fn tun_attach(fd: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Result<String> {
-    let mut request = InterfaceRequest { name: [0; NAME_OCTETS], flags: flags as u16, unused: [0; 22] };
+pub(crate) fn tun_attach(fd: BorrowedFd<'_>, name: &str, flags: u16) -> io::Result<String> {
+    let mut request = InterfaceRequest { name: [0; NAME_OCTETS], flags, unused: [0; 22] };
     let octets = &name.as_bytes()[..name.len().min(NAME_OCTETS - 1)];
     request.name[..octets.len()].copy_from_slice(octets);
     // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, and `request` is no smaller than that.
@@ -55,8 +60,8 @@ pub(crate) fn tun_attach(fd: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Re
 }
 
 /// `TUNSETVNETHDRSZ`: octets of the virtio-net header before every frame. Holds for all queues of the device.
-pub(crate) fn tun_set_header_octets(fd: BorrowedFd<'_>, octets: usize) -> io::Result<()> {
-    let octets = octets as c_int;
+pub(crate) fn tun_set_header_octets(fd: BorrowedFd<'_>, octets: u8) -> io::Result<()> {
+    let octets = c_int::from(octets);
     // SAFETY: TUNSETVNETHDRSZ reads one int through the pointer.
     checked(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const octets) }).map(drop)
 }
@@ -103,11 +108,11 @@ pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
 }
 
 /// Bind an AF_PACKET socket to one interface and one ether type (`ETH_P_*`, host order).
-pub(crate) fn packet_bind(socket: impl AsFd, index: u32, protocol: c_int) -> io::Result<()> {
+pub(crate) fn packet_bind(socket: impl AsFd, index: u32, protocol: u16) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
-        sll_protocol: (protocol as u16).to_be(),
-        sll_ifindex: index as c_int,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: index.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,
         sll_halen: 0,
@@ -126,7 +131,7 @@ pub(crate) fn packet_interface(socket: impl AsFd) -> io::Result<Option<u32>> {
     // SAFETY: the kernel writes at most `octets` octets, which is all of `address`.
     checked(unsafe { libc::getsockname(fd, address.as_mut_ptr().cast(), &raw mut octets) })?;
     // `struct sockaddr_ll`: family and protocol fill the first word, the interface's number is the second.
-    let index = i32::from_ne_bytes(address[1].to_ne_bytes());
+    let index = address[1].cast_signed();
     Ok(u32::try_from(index).ok().filter(|&index| index != 0))
 }
 

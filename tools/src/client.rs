@@ -148,11 +148,9 @@ impl Client {
     fn no_connection(&self, error: &io::Error) -> Failure {
         let path = self.socket.display();
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
-                Failure::Work(format!(
-                    "no daemon answers at {path}: start one with 'lanyard run', or name its socket with --socket"
-                ))
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => Failure::Work(
+                format!("no daemon answers at {path}: start one with 'lanyard run', or name its socket with --socket"),
+            ),
             io::ErrorKind::PermissionDenied => Failure::Work(format!(
                 "no permission to use {path}: run this command as the daemon's user (root, as a rule), or have the \
                  socket's group or mode changed"
@@ -198,7 +196,8 @@ impl Lines {
     /// When the connection breaks.
     pub(crate) async fn next(&mut self) -> Result<Vec<String>, Failure> {
         while let Some(piece) = self.body.frame().await {
-            let piece = piece.map_err(|error| Failure::work("the daemon stopped in the middle of its answer", error))?;
+            let piece =
+                piece.map_err(|error| Failure::work("the daemon stopped in the middle of its answer", error))?;
             if let Ok(octets) = piece.into_data() {
                 let lines = cut_lines(&mut self.rest, &octets);
                 if !lines.is_empty() {

@@ -252,7 +252,9 @@ mod tests {
     #[test]
     fn details_name_every_setting_and_endpoint() {
         let text = details(&network());
-        for piece in ["mac-capacity      8192\n", "ageing            300 s\n", "peers             red\n", "10.20.0.2/24"] {
+        for piece in
+            ["mac-capacity      8192\n", "ageing            300 s\n", "peers             red\n", "10.20.0.2/24"]
+        {
             assert!(text.contains(piece), "{piece}: {text}");
         }
     }

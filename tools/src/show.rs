@@ -116,7 +116,8 @@ fn ports(rows: Vec<PortRow>) -> String {
     table.render()
 }
 
-fn macs(rows: Vec<MacRow>) -> String {
+/// The MAC table as columns.
+pub(crate) fn macs(rows: Vec<MacRow>) -> String {
     let mut table = Table::new([
         ("NETWORK", Lean::Left),
         ("MAC", Lean::Left),
@@ -166,12 +167,8 @@ fn neighbors(rows: Vec<ArpRow>) -> String {
 }
 
 fn drops(rows: Vec<DropRow>) -> String {
-    let mut table = Table::new([
-        ("NETWORK", Lean::Left),
-        ("REASON", Lean::Left),
-        ("COUNT", Lean::Right),
-        ("MEANING", Lean::Left),
-    ]);
+    let mut table =
+        Table::new([("NETWORK", Lean::Left), ("REASON", Lean::Left), ("COUNT", Lean::Right), ("MEANING", Lean::Left)]);
     for row in rows {
         table.row([row.network, row.reason, row.count.to_string(), row.sentence]);
     }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod fake;
 mod program;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +12,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use program::{ENDLESS, FakeDaemon, assert_done, assert_refused, chunk, err, lanyard, out, response, run};
+use fake::{ENDLESS, FakeDaemon, chunk, response};
+use program::{assert_done, assert_refused, err, lanyard, out, run};
 
 const NOWHERE: &str = "/nonexistent/lanyard/control.sock";
 
@@ -34,14 +36,16 @@ fn record(number: u64) -> String {
 #[test]
 fn help_of_every_command_shows_an_example() {
     let network = ["create", "ls", "inspect", "rm", "prune", "connect", "disconnect", "peer"];
-    let single = ["run", "network", "show", "trace", "version"];
+    let lab = ["demo", "up", "exec", "ls", "down"];
+    let single = ["lab", "run", "network", "show", "trace", "version"];
     let mut commands: Vec<Vec<&str>> = vec![vec![]];
     commands.extend(single.map(|word| vec![word]));
     commands.extend(network.map(|word| vec!["network", word]));
+    commands.extend(lab.map(|word| vec!["lab", word]));
     for mut words in commands {
         words.push("--help");
         let help = assert_done(&run(Path::new(NOWHERE), &words));
-        assert!(help.contains("Examples:\n") && help.contains("  lanyard "), "{words:?}: {help}");
+        assert!(help.contains("Example") && help.contains("  lanyard "), "{words:?}: {help}");
         assert!(!help.contains('\x1b'), "colours without a terminal: {words:?}");
         words.pop();
         words.insert(0, "help");
@@ -81,7 +85,11 @@ fn wrong_words_end_with_2_and_name_the_mend() {
     for words in [&["fly"][..], &["show", "stars"], &["network", "rm"], &["trace", "-v", "--json"], &[], &["network"]] {
         let output = run(Path::new(NOWHERE), words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
-        assert!(out(&output).is_empty() && err(&output).contains("--help") || err(&output).contains("Usage:"), "{words:?}: {}", err(&output));
+        assert!(
+            out(&output).is_empty() && err(&output).contains("--help") || err(&output).contains("Usage:"),
+            "{words:?}: {}",
+            err(&output)
+        );
     }
 }
 
@@ -219,7 +227,8 @@ fn create_and_connect_send_every_option() {
 
 #[test]
 fn a_reader_who_had_enough_is_no_error() {
-    let rows: Vec<_> = (0..50_000).map(|i| format!(r#"{{"worker":{i},"queues":0,"wakeups":0,"bursts":0,"frames":0}}"#)).collect();
+    let rows: Vec<_> =
+        (0..50_000).map(|i| format!(r#"{{"worker":{i},"queues":0,"wakeups":0,"bursts":0,"frames":0}}"#)).collect();
     let daemon = FakeDaemon::start(1, response("200 OK", &format!("[{}]", rows.join(","))));
     let mut child = lanyard(&daemon.socket)
         .args(["show", "workers"])
@@ -279,8 +288,7 @@ fn a_quiet_trace_ends_with_its_reader() {
         stream.write_all((ENDLESS.to_owned() + &chunk(&record(1))).as_bytes()).unwrap();
         let _ = stream.read(&mut [0; 1]);
     });
-    let mut child =
-        lanyard(&daemon.socket).arg("trace").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = lanyard(&daemon.socket).arg("trace").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let began = Instant::now();
@@ -291,9 +299,10 @@ fn a_quiet_trace_ends_with_its_reader() {
 
 #[test]
 fn ctrl_c_ends_what_goes_on_and_on() {
-    for (words, answer) in
-        [(&["trace"][..], ENDLESS.to_owned() + &chunk(&record(1))), (&["show", "mac", "--watch"], response("200 OK", "[]"))]
-    {
+    for (words, answer) in [
+        (&["trace"][..], ENDLESS.to_owned() + &chunk(&record(1))),
+        (&["show", "mac", "--watch"], response("200 OK", "[]")),
+    ] {
         let daemon = FakeDaemon::serve(1, move |stream| {
             stream.write_all(answer.as_bytes()).unwrap();
             let _ = stream.read(&mut [0; 1]);

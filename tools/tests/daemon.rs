@@ -381,11 +381,17 @@ fn workers_and_folders_that_cannot_be_are_refused() {
     std::fs::write(&file, "").unwrap();
     let file_text = file.to_str().unwrap();
     assert_refused(&run(&socket, &["run", "--workers", "0"]), 2, &["--workers"]);
+    let output = run(&socket, &["run", "--workers", "1000", "--state-dir", file_text]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    let output = lanyard(&socket).arg("run").env("RUST_LOG", "lanyard=loud").output().unwrap();
+    assert_refused(&output, 2, &["RUST_LOG"]);
     let output = run(&socket, &["run", "--state-dir", file_text]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert!(err(&output).lines().last().unwrap().contains(file_text), "{}", err(&output));
     let state = folder.path().join("state");
     let output = run(&file.join("control.sock"), &["run", "--state-dir", state.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let output = run(&file, &["run", "--state-dir", state.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert_eq!(std::fs::read(&file).unwrap(), b"", "a file in the socket's place is not the daemon's to remove");
 }

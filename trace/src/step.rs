@@ -235,6 +235,11 @@ pub enum VerdictRecord {
         /// The network.
         network: String,
     },
+    /// It went on in pieces, each a frame of its own.
+    Fragmented {
+        /// The network it was routed into.
+        network: String,
+    },
     /// The switch answered it itself.
     Answered,
     /// It was meant for the switch itself, which has read it.
@@ -368,6 +373,9 @@ impl<N: Names> Resolver<'_, N> {
         match verdict {
             Verdict::Unicast { to } => VerdictRecord::Unicast { to: self.names.port(to).into() },
             Verdict::Flood { network } => VerdictRecord::Flood { network: self.names.network(network).into() },
+            Verdict::Fragmented { network } => {
+                VerdictRecord::Fragmented { network: self.names.network(network).into() }
+            }
             Verdict::Answered => VerdictRecord::Answered,
             Verdict::Consumed => VerdictRecord::Consumed,
             Verdict::Held => VerdictRecord::Held,

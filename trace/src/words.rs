@@ -229,6 +229,7 @@ pub fn verdict(record: &Record) -> String {
     match &record.verdict {
         VerdictRecord::Unicast { to } => format!("forwarded to {to} only"),
         VerdictRecord::Flood { network } => format!("flooded to every other port of {network}"),
+        VerdictRecord::Fragmented { network } => format!("cut into fragments for {network}, each a frame of its own"),
         VerdictRecord::Answered => "answered: the switch replied itself".to_owned(),
         VerdictRecord::Consumed => "taken in: it was for the switch itself, which has read it".to_owned(),
         VerdictRecord::Held => "held: it waits until the next hop's MAC address is known".to_owned(),
@@ -336,6 +337,7 @@ fn verdict_act(record: &Record) -> Act {
         VerdictRecord::Flood { .. } => {
             act("FLOOD", Tone::Caution, format!("{} -> {}", flood_cause(record), flooded_ports(record)))
         }
+        VerdictRecord::Fragmented { network } => act("FRAGMENT", Tone::Caution, format!("for the MTU of {network}")),
         VerdictRecord::Answered => act("ANSWER", Tone::Speak, "by the switch"),
         VerdictRecord::Consumed => act("READ", Tone::Speak, "by the switch"),
         VerdictRecord::Held => act("HOLD", Tone::Caution, "until the next hop is known"),

@@ -101,6 +101,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         port().prop_map(|to| Verdict::Unicast { to }),
         any::<u16>().prop_map(|network| Verdict::Flood { network: NetworkId(network) }),
+        any::<u16>().prop_map(|network| Verdict::Fragmented { network: NetworkId(network) }),
         select(&[Verdict::Answered, Verdict::Consumed, Verdict::Held][..]),
         reason().prop_map(Verdict::Drop),
     ]

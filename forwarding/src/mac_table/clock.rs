@@ -109,7 +109,10 @@ mod tests {
         let leap = clock.leap(Millis(250)).unwrap();
         assert_eq!((leap.ticks, leap.sweep_first), (2, false));
         clock.carry_out(leap);
-        assert_eq!((clock.tick(Millis(250)), clock.tick(Millis(299)), clock.tick(Millis(300))), (Some(2), Some(2), None));
+        assert_eq!(
+            (clock.tick(Millis(250)), clock.tick(Millis(299)), clock.tick(Millis(300))),
+            (Some(2), Some(2), None)
+        );
         assert_eq!(clock.tick(Millis(10)), Some(2), "a worker whose clock is a little behind");
     }
 

@@ -62,7 +62,7 @@ fn fold(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// A secret from a number, as good as random (the SplitMix64 sequence).
+    /// A secret from a number, as good as random (the `SplitMix64` sequence).
     fn secret(seed: u64) -> Secret {
         let mut state = seed.wrapping_mul(0x1_0000_0001);
         [0; 4].map(|_: u64| {

@@ -2,8 +2,8 @@
 
 use frame::{MacAddr, Millis, PortId};
 
-use super::bucket::{Kind, age};
 use super::MacTable;
+use super::bucket::{Kind, age};
 
 /// One entry, as it was when it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

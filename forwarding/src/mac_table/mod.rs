@@ -31,8 +31,13 @@
 //! the port is cleared.
 //!
 //! **Full.** An address finds room in its first bucket, in its second, or by moving one of its neighbours to
-//! that one's other bucket. Measured fill when the first address found none of these, in a table of
-//! random addresses (the lowest of 8 runs): FILL_TABLE
+//! that one's other bucket. Measured fill of all slots when the first of random addresses found none of
+//! these, the worst of 8 tables of each size:
+//!
+//! | built for   | 64     | 1,024  | 8,192  | 131,072 | 1,048,576 | 16,777,216 |
+//! | ---         | ---    | ---    | ---    | ---     | ---       | ---        |
+//! | filled to   | 92.8 % | 83.6 % | 83.1 % | 75.3 %  | 75.0 %    | 73.8 %     |
+//!
 //! The table is built for a fill of two thirds at its capacity, so that in practice capacity is reached first.
 //! Then an entry must go: among those in reach, the oldest of the port that holds most addresses, and never
 //! one of a port that holds fewer than the newcomer's. A station that floods the table with addresses
@@ -265,6 +270,11 @@ impl MacTable {
     /// Entries in the table. A dead one counts until it is cleared, a flushed one does not.
     pub fn len(&self) -> usize {
         self.tally.total().min(self.capacity)
+    }
+
+    /// Has it entries that age? A dead one counts until it is cleared.
+    pub fn has_learned(&self) -> bool {
+        self.tally.held.load(Relaxed) > 0
     }
 
     /// Has it no entry?

@@ -151,10 +151,14 @@ impl SuperFrame {
     }
 
     /// The pseudo-header's sum with a length of zero: what is the same for every segment.
+    ///
+    /// Taken from the begun checksum, as Linux does, and not from the addresses: behind an IPv6 routing header
+    /// the pseudo-header names the last destination (RFC 8200, 8.1), which only the sender knows for sure.
     pub(super) fn pseudo_header(&self, octets: &[u8]) -> Sum {
-        let Headers { v6, ip, protocol, .. } = self.headers;
-        let addresses = if v6 { ip + 8..ip + 40 } else { ip + 12..ip + 20 };
-        Sum::new().octets(octets.get(addresses).unwrap_or_default()).word(u16::from(protocol))
+        let upper = octets.get(self.headers.upper..).unwrap_or_default();
+        let field = if self.headers.protocol == protocol::TCP { TCP_CHECKSUM } else { UDP_CHECKSUM };
+        let begun = upper.get(field..field + 2).unwrap_or_default();
+        Sum::new().octets(begun).word(!(upper.len() as u16))
     }
 }
 

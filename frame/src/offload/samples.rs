@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::OffloadHeader;
+use super::checksum::{Sum, write_word};
 use crate::Frame;
 
 /// A frame as written by hand: the virtio-net header and the octets, in hexadecimal; blanks do not count.
@@ -99,6 +100,14 @@ impl Sample {
         u16::from_be_bytes([octets[at], octets[at + 1]])
     }
 
+    /// The pseudo-header's sum of the whole super-frame.
+    pub(super) fn pseudo_header(&self) -> Sum {
+        let (at, len) = if self.v6 { (8, 32) } else { (12, 8) };
+        let addresses = &self.octets[self.ip + at..self.ip + at + len];
+        let upper = (self.octets.len() - self.upper) as u16;
+        Sum::new().octets(addresses).word(if self.tcp { 6 } else { 17 }).word(upper)
+    }
+
     /// The TCP or UDP checksum of a frame with these headers, by another implementation.
     pub(super) fn checksum_by_pnet(&self, octets: &[u8]) -> u16 {
         let address = |at, len| &octets[self.ip + at..self.ip + at + len];
@@ -180,6 +189,9 @@ prop_compose! {
             checksum_offset: if tcp { 16 } else { 6 },
             ..OffloadHeader::NONE
         };
-        Sample { header, octets, v6, tcp, ip, upper, payload: upper + upper_octets }
+        let mut sample = Sample { header, octets, v6, tcp, ip, upper, payload: upper + upper_octets };
+        let (at, begun) = (sample.checksum_at(), sample.pseudo_header().fold());
+        write_word(&mut sample.octets, at, begun);
+        sample
     }
 }

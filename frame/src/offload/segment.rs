@@ -11,7 +11,7 @@
 //! | TCP FIN, PSH | in the last only |
 //! | TCP CWR | in the first only |
 //! | TCP URG, urgent pointer, options | as in the super-frame, as Linux leaves them |
-//! | checksums | its own, complete |
+//! | checksums | its own, complete; TCP's and UDP's go on from the pseudo-header's sum that the sender began with |
 //!
 //! Not done: cutting for a smaller MTU than the sender's segments fit; that is fragmentation, or a drop.
 
@@ -175,6 +175,23 @@ mod tests {
         let mut expected = hex(samples::TCP4);
         expected[50..52].copy_from_slice(&segments[0][50..52]);
         assert_eq!(segments[0], expected);
+    }
+
+    #[test]
+    fn behind_a_routing_header_the_last_destination_counts() {
+        let mut octets = hex(samples::UDP6);
+        let (plain, mut routed) = (frame(samples::UDP6_HEADER, samples::UDP6), Frame::empty());
+        // Type 4 (RFC 8754), one segment left: the header's destination is only the next hop.
+        let last: Vec<u8> = octets[42..58].to_vec();
+        octets.splice(58..58, [&hex("11020401 00000000"), &last[..]].concat());
+        octets[57] = 0x99;
+        octets[23] += 24;
+        octets[24] = 43;
+        routed.fill(&octets, plain.offload().shifted(24));
+        assert_ne!(plain.octets()[42..58], octets[42..58]);
+        for (plain, routed) in cut(&plain).iter().zip(cut(&routed)) {
+            assert_eq!(plain[58..], routed[82..], "same UDP header, checksum included");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Which addresses, routes and namespace numbers are there, and how are they added? (`RTM_*ADDR`, `RTM_*ROUTE`, `RTM_*NSID`;
-//! linux/if_addr.h, linux/rtnetlink.h, linux/net_namespace.h)
+//! Which addresses, routes and namespace numbers are there, and how are they added? (`RTM_*ADDR`, `RTM_*ROUTE`,
+//! `RTM_*NSID`; `linux/if_addr.h`, `linux/rtnetlink.h`, `linux/net_namespace.h`)
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
-use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
+use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::Links;
@@ -23,7 +21,7 @@ const IFADDR_OCTETS: usize = 8;
 const RTMSG_OCTETS: usize = 12;
 /// Octets of `struct rtgenmsg`, padded.
 const RTGEN_OCTETS: usize = 4;
-/// `NETNSA_NSID` (linux/net_namespace.h).
+/// `NETNSA_NSID` (`linux/net_namespace.h`).
 const NETNSA_NSID: u16 = 1;
 /// `NETNSA_NSID_NOT_ASSIGNED`.
 const NOT_ASSIGNED: i32 = -1;
@@ -40,8 +38,9 @@ pub struct Route {
 }
 
 impl Links {
-    /// Give the interface an address with its prefix length. One that is there already is fine. No duplicate address detection is
-    /// made for IPv6: the switch hands out each address once, and a container should not wait a second for its own.
+    /// Give the interface an address with its prefix length. One that is there already is fine. No duplicate address
+    /// detection is made for IPv6: the switch hands out each address once, and a container should not wait a second for
+    /// its own.
     ///
     /// # Errors
     /// There is no such interface; a prefix longer than the address; the same address with another prefix length
@@ -61,7 +60,8 @@ impl Links {
     /// # Errors
     /// The kernel could not be asked.
     pub fn addresses(&self, index: u32) -> Result<Vec<(IpAddr, u8)>, NetlinkError> {
-        // The kernel's filter by interface needs strict checking, which is younger than what is supported: filtered here.
+        // The kernel's filter by interface needs strict checking, which is younger than what is supported: filtered
+        // here.
         let replies = self.connection().dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()));
         let replies = replies.map_err(self.named(index, |name| format!("list the addresses of {name}")))?;
         Ok(replies.iter().filter_map(|reply| address_of(&reply.payload, index)).collect())
@@ -75,11 +75,12 @@ impl Links {
         self.add_route((unspecified_like(gateway), 0), Some(gateway), index)
     }
 
-    /// Send what is for `destination` to `gateway`, or onto the link if there is none. A route that is there already is fine.
+    /// Send what is for `destination` to `gateway`, or onto the link if there is none. A route that is there already is
+    /// fine.
     ///
     /// # Errors
-    /// Another route to the same destination (`AlreadyExists`); the interface is down or the gateway not reachable there
-    /// (`NetworkDown`, `NetworkUnreachable`); host bits in the destination (`EINVAL`); no `CAP_NET_ADMIN`.
+    /// Another route to the same destination (`AlreadyExists`); the interface is down or the gateway not reachable
+    /// there (`NetworkDown`, `NetworkUnreachable`); host bits in the destination (`EINVAL`); no `CAP_NET_ADMIN`.
     pub fn add_route(
         &self,
         destination: (IpAddr, u8),
@@ -113,8 +114,8 @@ impl Links {
     }
 
     /// The number under which this namespace knows `other`; it is given one if it has none. Only then does a
-    /// [`crate::monitor::Monitor`] of this namespace hear of what happens there. A number costs nothing, ends with the other
-    /// namespace and does not keep it alive.
+    /// [`crate::monitor::Monitor`] of this namespace hear of what happens there. A number costs nothing, ends with the
+    /// other namespace and does not keep it alive.
     ///
     /// # Errors
     /// No `CAP_NET_ADMIN` in this namespace.
@@ -156,7 +157,7 @@ pub(crate) fn nsid_in(payload: &[u8]) -> Option<i32> {
 
 fn nsid_message(other: &Namespace) -> NsidMessage {
     let mut message = NsidMessage::default();
-    message.attributes.push(NsidAttribute::Fd(other.as_fd().as_raw_fd() as u32));
+    message.attributes.push(NsidAttribute::Fd(other.as_fd().as_raw_fd().cast_unsigned()));
     message
 }
 
@@ -187,8 +188,8 @@ fn address_message(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     message
 }
 
-/// The address in `struct ifaddrmsg` and its attributes, if it is that interface's. `IFA_LOCAL` is its own; `IFA_ADDRESS` is the
-/// other side's on a point-to-point link, and the only one IPv6 carries elsewhere.
+/// The address in `struct ifaddrmsg` and its attributes, if it is that interface's. `IFA_LOCAL` is its own;
+/// `IFA_ADDRESS` is the other side's on a point-to-point link, and the only one IPv6 carries elsewhere.
 fn address_of(payload: &[u8], index: u32) -> Option<(IpAddr, u8)> {
     if u32_of(payload.get(4..)?)? != index {
         return None;

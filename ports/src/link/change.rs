@@ -1,4 +1,4 @@
-//! How is an interface made, set, moved, deleted? (`RTM_NEWLINK`, `RTM_SETLINK`, `RTM_DELLINK`; linux/if_link.h)
+//! How is an interface made, set, moved, deleted? (`RTM_NEWLINK`, `RTM_SETLINK`, `RTM_DELLINK`; `linux/if_link.h`)
 
 use std::fs;
 use std::io;
@@ -34,15 +34,16 @@ pub struct VethPair<'a> {
 }
 
 impl Links {
-    /// Make a veth, both ends down, in one request, and return the host end. The peer is made where it is to be, so nothing else
-    /// ever sees it elsewhere.
+    /// Make a veth, both ends down, in one request, and return the host end. The peer is made where it is to be, so
+    /// nothing else ever sees it elsewhere.
     ///
     /// # Errors
     /// A name that is taken (`AlreadyExists`) or none; an MTU outside 68 to 65,535; no `CAP_NET_ADMIN`.
     pub fn create_veth(&self, pair: &VethPair<'_>) -> Result<Link, NetlinkError> {
         let what = || format!("make the veth '{}' with the peer '{}'", pair.name, pair.peer_name);
         for name in [pair.name, pair.peer_name] {
-            check_name(name).map_err(|bad| NetlinkError::new(what(), io::Error::new(io::ErrorKind::InvalidInput, bad)))?;
+            check_name(name)
+                .map_err(|bad| NetlinkError::new(what(), io::Error::new(io::ErrorKind::InvalidInput, bad)))?;
         }
         let peer = InfoData::Veth(InfoVeth::Peer(peer_message(pair)));
         let mut message = LinkMessage::default();
@@ -81,9 +82,9 @@ impl Links {
         self.set_flags(index, IFF_NOARP, IFF_NOARP).map_err(named)
     }
 
-    /// Keep IPv6 off the interface: no link-local address is made (`IN6_ADDR_GEN_MODE_NONE`), and where the sysctl can be
-    /// written IPv6 is disabled altogether, so that no MLD report or router solicitation leaves either. Call it before the
-    /// interface is set up. On a kernel without IPv6 there is nothing to do.
+    /// Keep IPv6 off the interface: no link-local address is made (`IN6_ADDR_GEN_MODE_NONE`), and where the sysctl can
+    /// be written IPv6 is disabled altogether, so that no MLD report or router solicitation leaves either. Call it
+    /// before the interface is set up. On a kernel without IPv6 there is nothing to do.
     ///
     /// # Errors
     /// As [`Links::set_up`].
@@ -97,8 +98,8 @@ impl Links {
         }
         if let Some(link) = self.by_index(index)? {
             let sysctl = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", link.name);
-            // /proc/sys/net shows the namespace of the thread that opens it. Often read-only inside a container: the mode above
-            // has to do there.
+            // /proc/sys/net shows the namespace of the thread that opens it. Often read-only inside a container: the
+            // mode above has to do there.
             let written = self.namespace.enter(|| fs::write(&sysctl, "1")).and_then(|written| written);
             if let Err(error) = written {
                 tracing::debug!(%sysctl, %error, "IPv6 stays enabled, without an address");
@@ -134,15 +135,16 @@ impl Links {
         self.change(index, vec![LinkAttribute::TxQueueLen(frames)]).map_err(named)
     }
 
-    /// Bound the super-frames the kernel builds for this interface, in octets, for IPv4 and IPv6: a buffer here holds 65,535 IP
-    /// octets, and "BIG TCP" would build longer ones. More than 65,536 is taken as that.
+    /// Bound the super-frames the kernel builds for this interface, in octets, for IPv4 and IPv6: a buffer here holds
+    /// 65,535 IP octets, and "BIG TCP" would build longer ones. More than 65,536 is taken as that.
     ///
     /// # Errors
     /// As [`Links::set_up`].
     pub fn set_gso_max(&self, index: u32, octets: u32) -> Result<(), NetlinkError> {
         let octets = octets.min(65_536);
         let named = self.named(index, |name| format!("bound the super-frames of {name} to {octets}"));
-        self.change(index, vec![LinkAttribute::GsoMaxSize(octets), LinkAttribute::GsoIpv4MaxSize(octets)]).map_err(named)
+        self.change(index, vec![LinkAttribute::GsoMaxSize(octets), LinkAttribute::GsoIpv4MaxSize(octets)])
+            .map_err(named)
     }
 
     /// Rename an interface. Most kernels do it while it is up (since Linux 6.2); older ones refuse (`EBUSY`).
@@ -157,18 +159,41 @@ impl Links {
         renamed.map_err(named)
     }
 
-    /// Move an interface into another namespace under a new name, in one request: a name that is taken here does not matter. It
-    /// arrives down, without addresses, and under another number if its own is taken there.
+    /// Move an interface into another namespace under a new name, in one request: a name that is taken here does not
+    /// matter. It arrives down, without addresses, and under another number if its own is taken there.
+    ///
+    /// The kernel moves first and renames then, and leaves the interface there under its old name when the new one is
+    /// taken (seen on Linux 6.18). It is brought back here in that case, down and without addresses.
     ///
     /// # Errors
     /// As [`Links::set_up`]; the name is taken there (`AlreadyExists`) or none (`InvalidInput`).
     pub fn move_to(&self, index: u32, namespace: &Namespace, new_name: &str) -> Result<(), NetlinkError> {
-        let named = self.named(index, |old| format!("move {old} into another namespace as '{new_name}'"));
-        let there = LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd());
-        let moved = check_name(new_name)
-            .map_err(|bad| Refusal::from(io::Error::new(io::ErrorKind::InvalidInput, bad)))
-            .and_then(|()| self.change(index, vec![there, LinkAttribute::IfName(new_name.to_owned())]));
-        moved.map_err(named)
+        let before = self.by_index(index)?;
+        let checked =
+            check_name(new_name).map_err(|bad| Refusal::from(io::Error::new(io::ErrorKind::InvalidInput, bad)));
+        let moved = checked.and_then(|()| {
+            let there = LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd());
+            self.change(index, vec![there, LinkAttribute::IfName(new_name.to_owned())])
+        });
+        let Err(refusal) = moved else { return Ok(()) };
+        let mut what = format!("move interface {index} into another namespace as '{new_name}'");
+        if let Some(Link { name, .. }) = before {
+            what = format!("move '{name}' (interface {index}) into another namespace as '{new_name}'");
+            if self.by_index(index)?.is_none() {
+                self.fetch_back(namespace, &name)?;
+            }
+        }
+        Err(refusal.while_trying_to(what))
+    }
+
+    /// Undo half a move.
+    fn fetch_back(&self, namespace: &Namespace, name: &str) -> Result<(), NetlinkError> {
+        let failed = |error| NetlinkError::new(format!("bring '{name}' back from another namespace"), error);
+        let there = Self::in_namespace(namespace).map_err(failed)?;
+        let Some(stranded) = there.by_name(name)? else { return Ok(()) };
+        let here = LinkAttribute::NetNsFd(self.namespace.as_fd().as_raw_fd());
+        let back = there.change(stranded.index, vec![here]);
+        back.map_err(|refusal| refusal.while_trying_to(format!("bring '{name}' back from another namespace")))
     }
 
     /// Delete an interface; a veth goes with its peer. What is gone already is fine.

@@ -1,11 +1,11 @@
 //! How does a user name a network namespace, and how does one hear that the name is gone? `NAME | PATH | pid:PID`.
 //!
-//! A [`Watch`] is a descriptor for the poller: inotify(7) on the directory for a name or path, pidfd_open(2) for a process. It
-//! holds no reference to the namespace.
+//! A [`Watch`] is a descriptor for the poller: inotify(7) on the directory for a name or path, `pidfd_open(2)` for a
+//! process. It holds no reference to the namespace.
 //!
-//! Not seen as an event: an unmount that leaves the empty file behind (dockerd does that, and removes the file up to a minute
-//! later). inotify cannot tell of it without pinning the namespace, so ask [`Watch::is_gone`] now and then as well; it costs one
-//! stat(2).
+//! Not seen as an event: an unmount that leaves the empty file behind (dockerd does that, and removes the file up to a
+//! minute later). inotify cannot tell of it without pinning the namespace, so ask [`Watch::is_gone`] now and then as
+//! well; it costs one stat(2).
 
 use std::ffi::CString;
 use std::fmt;
@@ -148,8 +148,8 @@ impl NamespaceRef {
         })
     }
 
-    /// Hear when this no longer names `identity`: the name was deleted or renamed, the process ended. It may be gone before
-    /// the watch begins, so ask [`Watch::is_gone`] once after this.
+    /// Hear when this no longer names `identity`: the name was deleted or renamed, the process ended. It may be gone
+    /// before the watch begins, so ask [`Watch::is_gone`] once after this.
     ///
     /// # Errors
     /// It names nothing any more (`NotFound`), or no descriptor or inotify watch is left.
@@ -172,8 +172,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Is it gone? Call it when the descriptor is readable: it takes what waits there, and looks. Other names coming and going in
-    /// the same directory wake it too. A process's descriptor stays readable after its end.
+    /// Is it gone? Call it when the descriptor is readable: it takes what waits there, and looks. Other names coming
+    /// and going in the same directory wake it too. A process's descriptor stays readable after its end.
     ///
     /// # Errors
     /// Those of stat(2) that do not mean that it is gone.
@@ -196,7 +196,7 @@ impl AsFd for Watch {
     }
 }
 
-/// pidfd_open(2), since Linux 5.3: readable when the process has ended.
+/// `pidfd_open(2)`, since Linux 5.3: readable when the process has ended.
 fn process_watch(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: the system call takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, libc::PIDFD_NONBLOCK) };
@@ -204,7 +204,8 @@ fn process_watch(pid: u32) -> io::Result<OwnedFd> {
     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }) }
 }
 
-/// The directory is watched, not the file: a watch on the file itself would pin the nsfs inode and with it the namespace.
+/// The directory is watched, not the file: a watch on the file itself would pin the nsfs inode and with it the
+/// namespace.
 fn folder_watch(path: &Path) -> io::Result<OwnedFd> {
     let real = path.canonicalize()?;
     let folder = CString::new(real.parent().unwrap_or(&real).as_os_str().as_bytes())?;
@@ -251,8 +252,23 @@ mod tests {
     fn what_names_none_is_refused_in_one_line() {
         let long = "x".repeat(256);
         for text in [
-            "", ".", "..", &long, "a\0b", "/run/netns/a\0b", "./red", "netns/red", "/proc/self/ns/net", "/proc/thread-self/ns/net",
-            "/proc//self/ns/net", "pid:", "pid:0", "pid:-1", "pid:+1", "pid:x", "pid:99999999999",
+            "",
+            ".",
+            "..",
+            &long,
+            "a\0b",
+            "/run/netns/a\0b",
+            "./red",
+            "netns/red",
+            "/proc/self/ns/net",
+            "/proc/thread-self/ns/net",
+            "/proc//self/ns/net",
+            "pid:",
+            "pid:0",
+            "pid:-1",
+            "pid:+1",
+            "pid:x",
+            "pid:99999999999",
         ] {
             let refused = text.parse::<NamespaceRef>().unwrap_err().to_string();
             assert!(refused.contains("write ") && !refused.contains('\n'), "{refused}");

@@ -10,7 +10,7 @@ use frame::Frame;
 use libc::{c_uint, iovec, mmsghdr, tpacket_auxdata};
 
 use crate::losses::{Losses, SendFault};
-use crate::sys::checked;
+use crate::sys::counted;
 
 /// Octets for the one control message asked for, `PACKET_AUXDATA`: 16 of `struct cmsghdr` and 20 of
 /// `struct tpacket_auxdata`, padded. Any other control message would be cut off and is not wanted.
@@ -61,7 +61,7 @@ impl Messages {
         // SAFETY: the first `count` headers point at `pieces` and `controls`, which outlive the call, and the pieces
         // at the buffers of `frames`, which this function borrows mutably; each length is that of what it points at.
         let received = unsafe { libc::recvmmsg(fd.as_raw_fd(), headers, count, libc::MSG_DONTWAIT, ptr::null_mut()) };
-        checked(received).map(|received| received as usize)
+        counted(received)
     }
 
     /// Octets of the message with this place in the last burst, its header included; `None` when its end was cut off.
@@ -122,9 +122,9 @@ impl Messages {
                 // SAFETY: `load` pointed these headers at `pieces`, and those at slices that live for 'a, which
                 // outlasts this call; the kernel only reads them.
                 let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers, count, libc::MSG_DONTWAIT) };
-                match checked(sent).map_err(SendFault::from_error) {
+                match counted(sent).map_err(SendFault::from_error) {
                     Ok(0) | Err(SendFault::Full) => return Ok(taken),
-                    Ok(sent) => (taken, at) = (taken + sent as usize, at + sent as usize),
+                    Ok(sent) => (taken, at) = (taken + sent, at + sent),
                     Err(SendFault::Interrupted) => {}
                     Err(SendFault::Refused) => {
                         losses.count_refused();

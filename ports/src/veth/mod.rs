@@ -1,4 +1,4 @@
-//! How do frames enter and leave by the host end of a veth? By AF_PACKET (packet(7), linux/if_packet.h): one raw
+//! How do frames enter and leave by the host end of a veth? By AF_PACKET (packet(7), `linux/if_packet.h`): one raw
 //! socket a queue, bound to the link, with the 10-octet virtio-net header (`PACKET_VNET_HDR`) before every frame.
 //!
 //! What the kernel does, measured on Linux 6.18:
@@ -23,6 +23,8 @@
 //!   frame itself as well; `checksum_start` counts without it.
 //! - `PACKET_IGNORE_OUTGOING` keeps own sends from being read back.
 //! - `PACKET_QDISC_BYPASS` is not used: it drops frames that must be segmented on the way.
+//! - Right after a link has come up sends can be taken and lost: seen on a busy machine, and no more once the link's
+//!   operational state was UP.
 //!
 //! Not done: a TPACKET ring, as recvmmsg copies once, too, and wakes at once; telling the host's own stack to leave the
 //! frames alone, which is a matter of the link.
@@ -108,7 +110,7 @@ fn open_socket(index: u32) -> io::Result<Socket> {
     set_buffer(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
     set_buffer(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
     socket.attach_filter(&[SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0)])?;
-    sys::packet_bind(&socket, index, libc::ETH_P_ALL)?;
+    sys::packet_bind(&socket, index, libc::ETH_P_ALL as u16)?;
     Ok(socket)
 }
 
@@ -125,7 +127,7 @@ fn join_fanout(socket: &Socket, first: Option<&Socket>) -> io::Result<()> {
         Some(first) => sys::option::<1>(first, libc::SOL_PACKET, libc::PACKET_FANOUT)?[0] & 0xffff,
     };
     let group = group | libc::PACKET_FANOUT_HASH << 16;
-    sys::set_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, group as libc::c_int)
+    sys::set_option(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, group.cast_signed())
 }
 
 impl VethQueue {

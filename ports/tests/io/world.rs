@@ -11,15 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use frame::{Batch, Frame, OffloadHeader};
+use lanyard_ports::Port;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use ports::Port;
 
 /// A network namespace, held by its file alone: dropping it is its end.
-pub struct Namespace(File);
+pub(crate) struct Namespace(File);
 
 impl Namespace {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let make = || {
             unshare(CloneFlags::CLONE_NEWNET)?;
             // Without it every link that comes up speaks of its own accord.
@@ -30,7 +30,7 @@ impl Namespace {
     }
 
     /// Do something inside, in a thread of its own.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let enter = || {
             setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
             work()
@@ -39,22 +39,31 @@ impl Namespace {
     }
 
     /// Run `ip` inside with these words; it must succeed.
-    pub fn ip(&self, words: &str) {
+    pub(crate) fn ip(&self, words: &str) {
         assert!(self.try_ip(words), "ip {words}");
     }
 
-    pub fn try_ip(&self, words: &str) -> bool {
+    /// Wait until a link has its carrier and the kernel acts on it: what is sent before is taken and lost.
+    pub(crate) fn wait_up(&self, link: &str) {
+        let start = Instant::now();
+        let state = || self.inside(|| Command::new("ip").args(["link", "show", link]).output().unwrap().stdout);
+        while !String::from_utf8_lossy(&state()).contains("state UP") {
+            assert!(start.elapsed() < Duration::from_secs(3), "{link} does not come up");
+        }
+    }
+
+    pub(crate) fn try_ip(&self, words: &str) -> bool {
         self.inside(|| Command::new("ip").args(words.split_whitespace()).output().unwrap().status.success())
     }
 
     /// The name `ip` knows it by.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 }
 
 /// A namespace to test in, or `None`, said loudly, where this process may make none.
-pub fn namespace() -> Option<Namespace> {
+pub(crate) fn namespace() -> Option<Namespace> {
     let fault = match Namespace::new() {
         Ok(namespace) => match namespace.inside(|| File::open("/dev/net/tun")) {
             Ok(_) => return Some(namespace),
@@ -69,12 +78,12 @@ pub fn namespace() -> Option<Namespace> {
 }
 
 /// Receive until `wanted` says that a batch was the last one; every frame that came. Fails after two seconds.
-pub fn receive_until(port: &mut dyn Port, mut wanted: impl FnMut(&[Copy]) -> bool) -> Vec<Copy> {
+pub(crate) fn receive_until(port: &mut dyn Port, mut wanted: impl FnMut(&[Seen]) -> bool) -> Vec<Seen> {
     let (mut batch, mut seen, start) = (Batch::with_capacity(64), Vec::new(), Instant::now());
     loop {
         batch.clear();
         port.recv(&mut batch).unwrap();
-        seen.extend(batch.iter().map(Copy::of));
+        seen.extend(batch.iter().map(Seen::of));
         if wanted(&seen) {
             return seen;
         }
@@ -83,31 +92,36 @@ pub fn receive_until(port: &mut dyn Port, mut wanted: impl FnMut(&[Copy]) -> boo
     }
 }
 
-/// Everything that comes within a tenth of a second.
-pub fn receive_what_comes(port: &mut dyn Port) -> Vec<Copy> {
-    let start = Instant::now();
-    receive_until(port, |_| start.elapsed() > Duration::from_millis(100))
+/// Everything that comes until nothing has come for a tenth of a second.
+pub(crate) fn receive_what_comes(port: &mut dyn Port) -> Vec<Seen> {
+    let (mut count, mut last) = (0, Instant::now());
+    receive_until(port, |seen| {
+        if seen.len() > count {
+            (count, last) = (seen.len(), Instant::now());
+        }
+        last.elapsed() > Duration::from_millis(100)
+    })
 }
 
 /// A frame taken out of its batch.
 #[derive(Debug, PartialEq)]
-pub struct Copy {
-    pub octets: Vec<u8>,
-    pub offload: OffloadHeader,
+pub(crate) struct Seen {
+    pub(crate) octets: Vec<u8>,
+    pub(crate) offload: OffloadHeader,
 }
 
-impl Copy {
+impl Seen {
     fn of(frame: &Frame) -> Self {
         Self { octets: frame.octets().to_vec(), offload: frame.offload() }
     }
 
-    pub fn ether_type(&self) -> u16 {
+    pub(crate) fn ether_type(&self) -> u16 {
         u16::from_be_bytes([self.octets[12], self.octets[13]])
     }
 }
 
 /// A batch with these frames.
-pub fn batch_of(frames: &[(&[u8], OffloadHeader)]) -> Batch {
+pub(crate) fn batch_of(frames: &[(&[u8], OffloadHeader)]) -> Batch {
     let mut batch = Batch::with_capacity(frames.len());
     for (octets, offload) in frames {
         batch.push().unwrap().fill(octets, *offload);
@@ -116,10 +130,10 @@ pub fn batch_of(frames: &[(&[u8], OffloadHeader)]) -> Batch {
 }
 
 /// An edge-triggered watch, as the engine's: the readiness of a queue, once per change.
-pub struct Watch(Epoll);
+pub(crate) struct Watch(Epoll);
 
 impl Watch {
-    pub fn on(port: &dyn Port) -> Self {
+    pub(crate) fn on(port: &dyn Port) -> Self {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         epoll.add(port.fd().unwrap(), EpollEvent::new(flags, 0)).unwrap();
@@ -127,7 +141,7 @@ impl Watch {
     }
 
     /// What became ready within `millis`.
-    pub fn ready(&self, millis: u16) -> Option<EpollFlags> {
+    pub(crate) fn ready(&self, millis: u16) -> Option<EpollFlags> {
         let mut events = [EpollEvent::empty()];
         let count = self.0.wait(&mut events, EpollTimeout::from(millis)).unwrap();
         (count > 0).then(|| events[0].events())
@@ -135,7 +149,7 @@ impl Watch {
 }
 
 /// Forward between two ports until told to stop; the longest frame that passed.
-pub fn forward(ports: &mut [Box<dyn Port>; 2], stop: &AtomicBool) -> usize {
+pub(crate) fn forward(ports: &mut [Box<dyn Port>; 2], stop: &AtomicBool) -> usize {
     let (mut batch, mut longest) = (Batch::with_capacity(64), 0);
     while !stop.load(Ordering::Relaxed) {
         let mut idle = true;
@@ -155,8 +169,8 @@ pub fn forward(ports: &mut [Box<dyn Port>; 2], stop: &AtomicBool) -> usize {
 }
 
 /// Send `octets` octets by TCP from one namespace to the other and compare what arrives with what was sent.
-pub fn stream(from: &Namespace, to: &Namespace, address: &str, octets: usize) {
-    let sent: Vec<u8> = (0..octets).map(|index| (index as u64 * 0x9e37_79b9 >> 13) as u8).collect();
+pub(crate) fn stream(from: &Namespace, to: &Namespace, address: &str, octets: usize) {
+    let sent: Vec<u8> = (0..octets).map(|index| ((index as u64 * 0x9e37_79b9) >> 13) as u8).collect();
     let listener = to.inside(|| TcpListener::bind((address, 5001)).unwrap());
     thread::scope(|scope| {
         scope.spawn(|| from.inside(|| TcpStream::connect((address, 5001)).unwrap().write_all(&sent).unwrap()));
@@ -169,7 +183,7 @@ pub fn stream(from: &Namespace, to: &Namespace, address: &str, octets: usize) {
 }
 
 /// A UDP socket inside with a bounded patience.
-pub fn udp(namespace: &Namespace, address: &str) -> UdpSocket {
+pub(crate) fn udp(namespace: &Namespace, address: &str) -> UdpSocket {
     let socket = namespace.inside(|| UdpSocket::bind(address).unwrap());
     socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     socket

@@ -49,8 +49,8 @@ pub(super) struct Home {
 pub(super) struct Inside {
     pub(super) reference: NamespaceRef,
     pub(super) links: Links,
+    pub(super) identity: NamespaceId,
     namespace: Namespace,
-    identity: NamespaceId,
     is_home: bool,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Place {
     pub(super) identity: NamespaceId,
     /// The same, as netlink events number it; `None` for the switch's own.
     pub(super) nsid: Option<i32>,
-    /// The interface in there.
+    /// The interface in there; 0, which no interface has, when it cannot be followed.
     pub(super) ifindex: u32,
     /// A veth's other end, in the switch's own namespace.
     pub(super) host: Option<HostEnd>,
@@ -152,7 +152,8 @@ impl Inside {
 
     fn named(&self, ifname: &str) -> Result<Link, Fault> {
         let found = self.links.by_name(ifname).map_err(netlink)?;
-        let vanished = || system(&format!("'{ifname}' vanished from '{}'", self.reference), std::io::ErrorKind::NotFound.into());
+        let vanished =
+            || system(&format!("'{ifname}' vanished from '{}'", self.reference), std::io::ErrorKind::NotFound.into());
         found.ok_or_else(vanished)
     }
 }
@@ -199,20 +200,26 @@ pub(super) fn remove(home: &Home, netns: &str, mac: MacAddr, place: &Place) -> R
             None => Ok(()),
         };
     }
-    let Some(inside) = netns.parse().ok().and_then(|reference| home.look_into(&reference).ok()) else {
-        return Ok(()); // no way into the namespace any more: it took the TAP along
-    };
-    match inside.links.by_index(place.ifindex).map_err(netlink)? {
-        Some(link) if inside.identity == place.identity && is_our_tap(&link, mac) => {
-            inside.links.delete(link.index).map_err(netlink)
-        }
-        _ => Ok(()),
+    let inside = netns.parse().ok().and_then(|reference| home.look_into(&reference).ok());
+    // Without a way into the namespace: it took the TAP along.
+    if let Some(inside) = inside.filter(|inside| inside.identity == place.identity)
+        && let Some(link) = inside.links.by_index(place.ifindex).map_err(netlink)?
+        && is_tap(&link)
+    {
+        return inside.links.delete(link.index).map_err(netlink);
     }
+    if place.ifindex != 0 {
+        return Ok(());
+    }
+    // It was moved out; what is moved out of a container usually comes back here.
+    let links = home.links.list().map_err(netlink)?;
+    let moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(mac));
+    moved.map(|link| home.links.delete(link.index).map_err(netlink)).collect()
 }
 
-/// Its kind and its MAC address tell a TAP of ours from an interface that got the same number or name later.
-fn is_our_tap(link: &Link, mac: MacAddr) -> bool {
-    link.kind.as_deref() == Some("tun") && link.mac == Some(mac)
+/// Its kind tells a TAP from an interface that got the same number or name later.
+fn is_tap(link: &Link) -> bool {
+    link.kind.as_deref() == Some("tun")
 }
 
 /// A name that no other interface has: nobody sees it for longer than a moment, or (a veth's host end) needs to read it.

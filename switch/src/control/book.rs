@@ -38,8 +38,10 @@ pub(super) struct Network {
 /// An endpoint.
 pub(super) struct Endpoint {
     pub(super) record: EndpointRecord,
-    /// Where its devices are; `None` when they are gone.
+    /// Where its devices are, or were; `None` when they were not found after a restart.
     pub(super) place: Option<Place>,
+    /// They are there no more, and the engine has no queue of it.
+    pub(super) gone: bool,
     /// The container's end is set up.
     pub(super) inside_up: bool,
     /// A veth's host end is set up; always true for a TAP.
@@ -50,15 +52,26 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
+    /// One whose devices are there and up.
+    pub(super) fn here(record: EndpointRecord, place: Place, counts: Arc<PerWorker<PortCount>>) -> Self {
+        let (place, counts) = (Some(place), Some(counts));
+        Self { record, place, gone: false, inside_up: true, host_up: true, counts, pins: false }
+    }
+
+    /// One whose devices were not found.
+    pub(super) fn gone(record: EndpointRecord) -> Self {
+        Self { record, place: None, gone: true, inside_up: false, host_up: false, counts: None, pins: false }
+    }
+
     pub(super) fn port(&self) -> PortId {
         PortId(self.record.port)
     }
 
     pub(super) fn state(&self) -> PortState {
-        match self.place {
-            None => PortState::Gone,
-            Some(_) if self.inside_up && self.host_up => PortState::Up,
-            Some(_) => PortState::Down,
+        match (self.gone, self.inside_up && self.host_up) {
+            (true, _) => PortState::Gone,
+            (false, true) => PortState::Up,
+            (false, false) => PortState::Down,
         }
     }
 
@@ -102,10 +115,10 @@ impl Network {
     /// # Errors
     /// There is none.
     pub(super) fn endpoint(&self, name: &str) -> Result<usize, Fault> {
-        self.endpoints.iter().position(|endpoint| endpoint.record.name == name).ok_or_else(|| Fault::NoEndpoint {
-            network: self.record.name.clone(),
-            endpoint: name.to_owned(),
-        })
+        self.endpoints
+            .iter()
+            .position(|endpoint| endpoint.record.name == name)
+            .ok_or_else(|| Fault::NoEndpoint { network: self.record.name.clone(), endpoint: name.to_owned() })
     }
 
     /// Who has that MAC address?

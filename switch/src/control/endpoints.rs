@@ -1,7 +1,7 @@
 //! How do endpoints come and go? Everything about a request is checked before anything is made; the engine reads the
 //! port before the container's interface is set up, so that its first frame is switched.
 
-use frame::{MacAddr, PortId};
+use frame::MacAddr;
 use ipnet::IpNet;
 use ports::netns::NamespaceRef;
 
@@ -53,7 +53,7 @@ impl Inner {
         if let Some(ifname) = &spec.ifname {
             validate::ifname(ifname)?;
         }
-        // The address is only taken in a copy, which replaces the book's own when all else is done.
+        // The address is only taken in a copy, which replaces the book's own when the device is made.
         let mut addresses = network.addresses.clone();
         let ip = addresses.take(spec.ip, &endpoint)?;
         let mac = choose_mac(network, spec.mac, ip)?;
@@ -82,30 +82,22 @@ impl Inner {
             kind: spec.kind,
             offload: spec.offload,
             pinned: spec.pinned,
-            queues: self.engine.workers(),
             host_ifname: place.host.as_ref().map(|host| host.name.clone()),
             ifindex: place.ifindex,
         };
-        let counts = Some(self.engine.attach(port, queues));
-        let endpoint = Endpoint { record, place: Some(place), inside_up: true, host_up: true, counts, pins: false };
-        book.network_mut(name)?.endpoints.push(endpoint);
+        let counts = self.engine.attach(port, queues);
+        let network = book.network_mut(name)?;
+        network.endpoints.push(Endpoint::here(record, place, counts));
+        network.addresses = addresses;
         if let Err(fault) = self.finish(book, name, &inside, gateway) {
             return Err(self.undo(book, name, fault));
         }
-        let network = book.network_mut(name)?;
-        network.addresses = addresses;
-        let info = network.endpoints.last().map(|endpoint| endpoint.info(name));
+        let info = book.network(name)?.endpoints.last().map(|endpoint| endpoint.info(name));
         info.ok_or_else(|| Fault::State(format!("network '{name}' lost its new endpoint")))
     }
 
     /// The last endpoint of the network becomes one that frames reach.
-    fn finish(
-        &self,
-        book: &Book,
-        name: &str,
-        inside: &Inside,
-        gateway: Option<std::net::IpAddr>,
-    ) -> Result<(), Fault> {
+    fn finish(&self, book: &Book, name: &str, inside: &Inside, gateway: Option<std::net::IpAddr>) -> Result<(), Fault> {
         let network = book.network(name)?;
         let Some(endpoint) = network.endpoints.last() else { return Ok(()) };
         self.introduce(network, endpoint)?;
@@ -232,11 +224,6 @@ fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -> Result<Ma
         network: network.name().to_owned(),
         why: "it and others like it are taken: choose one with --mac".to_owned(),
     })
-}
-
-/// The port by its number, for logs.
-pub(super) fn said(port: PortId, endpoint: &Endpoint) -> String {
-    format!("endpoint '{}' ({port})", endpoint.record.name)
 }
 
 #[cfg(test)]

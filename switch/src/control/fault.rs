@@ -11,7 +11,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Fault {
     /// A name that no thing can have.
-    #[error("'{0}' is no name for a network or endpoint: use 1 to 63 letters, digits, '_', '.' or '-', and begin with a letter or digit")]
+    #[error(
+        "'{0}' is no name for a network or endpoint: use 1 to 63 letters, digits, '_', '.' or '-', and begin with a letter or digit"
+    )]
     BadName(String),
     /// There is no such network.
     #[error("there is no network '{0}': 'lanyard network ls' lists them")]
@@ -38,7 +40,9 @@ pub enum Fault {
         endpoint: String,
     },
     /// There is an endpoint of that name already.
-    #[error("network '{network}' has an endpoint '{endpoint}' already: choose another name with --endpoint, or disconnect it first")]
+    #[error(
+        "network '{network}' has an endpoint '{endpoint}' already: choose another name with --endpoint, or disconnect it first"
+    )]
     EndpointExists {
         /// The network.
         network: String,
@@ -110,7 +114,9 @@ pub enum Fault {
         by: String,
     },
     /// The subnet is used up.
-    #[error("every address of subnet {subnet} of network '{network}' is taken: disconnect an endpoint, or make a larger network")]
+    #[error(
+        "every address of subnet {subnet} of network '{network}' is taken: disconnect an endpoint, or make a larger network"
+    )]
     SubnetFull {
         /// The subnet.
         subnet: IpNet,
@@ -177,7 +183,9 @@ pub enum Fault {
         limit: usize,
     },
     /// A capability is missing.
-    #[error("{what} is not permitted: it needs {capability}; run the daemon as root, or try 'lanyard lab', which needs no root")]
+    #[error(
+        "{what} is not permitted: it needs {capability}; run the daemon as root, or try 'lanyard lab', which needs no root"
+    )]
     NotPermitted {
         /// The work.
         what: String,
@@ -241,11 +249,7 @@ impl Fault {
             | Self::IfnameTaken { .. }
             | Self::InUse { .. } => 409,
             Self::Stopping => 503,
-            Self::NotPermitted { .. }
-            | Self::NoTun { .. }
-            | Self::State(_)
-            | Self::Several(_)
-            | Self::Io { .. } => 500,
+            Self::NotPermitted { .. } | Self::NoTun { .. } | Self::State(_) | Self::Several(_) | Self::Io { .. } => 500,
             _ => 400,
         }
     }

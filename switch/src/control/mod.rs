@@ -2,8 +2,37 @@
 //!
 //! Everything is validated before anything is done, what was done is undone on failure, and what survives a crash is
 //! written down before it is answered.
+//!
+//! | file | the question |
+//! | --- | --- |
+//! | [`switch`] | what can be asked of the switch? |
+//! | `networks`, `endpoints`, `show` | how do networks and endpoints come, go and look? |
+//! | [`types`], [`fault`] | what do the control socket and its faults say? |
+//! | [`validate`], [`ipam`] | can this request be, and which address does it get? |
+//! | `attach` | how does a container get its interface? |
+//! | `watch` | what becomes of the ports afterwards? |
+//! | [`state`], `store`, `resume` | what is written down, how, and what becomes of it after a restart? |
+//! | `book` | what does the control side know while it runs? |
+//! | [`trace_hub`] | how do the engine's records reach those who read the trace? |
+//! | [`api`] | who may ask, and how much? |
 
+pub mod api;
+mod attach;
+mod book;
+mod endpoints;
 pub mod fault;
+pub mod ipam;
+mod networks;
+mod resume;
+mod show;
+pub mod state;
+mod store;
+pub mod switch;
+pub mod trace_hub;
 pub mod types;
+pub mod validate;
+mod watch;
 
 pub use fault::Fault;
+pub use switch::{Switch, SwitchConfig};
+pub use trace_hub::{Quiet, TraceReader};

@@ -135,8 +135,7 @@ impl Inner {
             port_limit: record.mac_limit,
         };
         let broken = |why: String| Fault::State(format!("network '{}': {why}", record.name));
-        let tables =
-            NetworkTables::new(config, self.engine.workers()).map_err(|error| broken(error.to_string()))?;
+        let tables = NetworkTables::new(config, self.engine.workers()).map_err(|error| broken(error.to_string()))?;
         if let Some(gateway) = gateway_of(&record) {
             tables.mac.set_gateway(gateway.mac).map_err(|error| broken(error.to_string()))?;
         }

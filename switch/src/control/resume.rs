@@ -30,7 +30,7 @@ impl Inner {
             let taken = network.addresses.take(Some(record.ip.addr()), &record.name);
             taken.map_err(|fault| Fault::State(format!("the state is inconsistent: {fault}")))?;
             let endpoint = self.resume_endpoint(record);
-            if endpoint.place.is_some() {
+            if !endpoint.gone {
                 self.introduce(&network, &endpoint)?;
             }
             network.endpoints.push(endpoint);
@@ -47,12 +47,11 @@ impl Inner {
         });
         let Some(Again { place, queues, ifname, up, pins }) = found else {
             tracing::warn!(endpoint = record.name, netns = record.netns, "the endpoint's interface is gone");
-            return Endpoint { record, place: None, inside_up: false, host_up: true, counts: None, pins: false };
+            return Endpoint::gone(record);
         };
         record.ifname = ifname;
         record.ifindex = if place.ifindex == 0 { record.ifindex } else { place.ifindex };
-        record.queues = self.engine.workers();
-        let counts = Some(self.engine.attach(port, queues));
-        Endpoint { record, place: Some(place), inside_up: up, host_up: true, counts, pins }
+        let counts = self.engine.attach(port, queues);
+        Endpoint { inside_up: up, pins, ..Endpoint::here(record, place, counts) }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Read while frames pass: rows of one answer may be some microseconds apart.
 
-use frame::{DropReason, PortId};
 use forwarding::mac_table::EntryKind;
+use frame::{DropReason, PortId};
 
 use super::Fault;
 use super::book::{Endpoint, Network};
@@ -44,9 +44,9 @@ impl Switch {
             moves: entry.moves,
         };
         let networks = Inner::chosen(&book, network)?;
-        let rows = networks.iter().flat_map(|network| {
-            network.tables.mac.entries(now).into_iter().map(move |entry| row(network, entry))
-        });
+        let rows = networks
+            .iter()
+            .flat_map(|network| network.tables.mac.entries(now).into_iter().map(move |entry| row(network, entry)));
         Ok(rows.collect())
     }
 
@@ -60,18 +60,20 @@ impl Switch {
         for network in Inner::chosen(&book, network)? {
             let now = self.0.engine.clock().now();
             network.tables.neighbors(|table| {
-                rows.extend(table.entries(now).into_iter().map(|entry| ArpRow {
-                    network: network.name().to_owned(),
-                    ip: entry.ip,
-                    mac: entry.mac,
-                    port: entry.port.map(|port| port.to_string()),
-                    state: match entry.source {
-                        arp::Source::Control => "permanent",
-                        _ => entry.state.name(),
+                rows.extend(table.entries(now).into_iter().map(|entry| {
+                    ArpRow {
+                        network: network.name().to_owned(),
+                        ip: entry.ip,
+                        mac: entry.mac,
+                        port: entry.port.map(|port| port.to_string()),
+                        state: match entry.source {
+                            arp::Source::Control => "permanent",
+                            _ => entry.state.name(),
+                        }
+                        .to_owned(),
+                        source: entry.source.name().to_owned(),
+                        conflicts: table.conflicts().filter(|c| c.ip == entry.ip).map(|c| c.claimed_by).collect(),
                     }
-                    .to_owned(),
-                    source: entry.source.name().to_owned(),
-                    conflicts: table.conflicts().filter(|c| c.ip == entry.ip).map(|c| c.claimed_by).collect(),
                 }));
             });
         }

@@ -89,8 +89,6 @@ pub struct EndpointRecord {
     pub offload: bool,
     /// Is its MAC address pinned to its port?
     pub pinned: bool,
-    /// Queues the TAP was made with.
-    pub queues: usize,
     /// The name of a veth's host end.
     pub host_ifname: Option<String>,
     /// The interface's index inside the namespace: what it is found again by after it was renamed.
@@ -217,7 +215,6 @@ pub(super) mod tests {
             kind: PortKind::Tap,
             offload: true,
             pinned: false,
-            queues: 2,
             host_ifname: None,
             ifindex: 9,
         };
@@ -272,10 +269,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_another_program_wrote_is_told_apart() {
-        assert_eq!(
-            State::from_file(b"{\"lanyard_state\":2,\"crc32\":\"\",\"octets\":0}\n"),
-            Err(Unreadable::Newer(2))
-        );
+        assert_eq!(State::from_file(b"{\"lanyard_state\":2,\"crc32\":\"\",\"octets\":0}\n"), Err(Unreadable::Newer(2)));
         for file in [&b""[..], b"\n", b"{}\n", b"\xff\xff\n", b"[]\n{}\n"] {
             assert!(matches!(State::from_file(file), Err(Unreadable::Corrupt(_))));
         }

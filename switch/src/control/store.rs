@@ -23,7 +23,7 @@ use super::state::{State, Unreadable};
 const MOST_OCTETS: u64 = 64 << 20;
 
 /// A state folder, locked for this process for as long as this lives.
-pub struct Store {
+pub(super) struct Store {
     folder: PathBuf,
     _lock: Flock<File>,
 }
@@ -33,11 +33,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Fault::InUse`] when another daemon holds it; [`Fault::Io`] when it cannot be made or written.
-    pub fn open(folder: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(folder: &Path) -> Result<Self, Fault> {
         let fault = |error| Fault::io(format!("cannot use the state folder {}", folder.display()), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
         let path = folder.join("lock");
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -46,7 +46,7 @@ impl Store {
             .open(&path)
             .map_err(fault)?;
         let mut holder = String::new();
-        let _ = file.by_ref().take(32).read_to_string(&mut holder); // only for the sentence below
+        let _ = (&file).take(32).read_to_string(&mut holder); // only for the sentence below
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, Errno::EWOULDBLOCK)) => {
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// A later program wrote the state, or the system refused to read it: nothing is touched then.
-    pub fn load(&self) -> Result<State, Fault> {
+    pub(super) fn load(&self) -> Result<State, Fault> {
         let current = self.read("state.json")?;
         if let Found::State(state) = current {
             return Ok(state);
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Fault::Io`] (a full disk, say): the state on disk is the one before.
-    pub fn save(&self, state: &State) -> Result<(), Fault> {
+    pub(super) fn save(&self, state: &State) -> Result<(), Fault> {
         let octets = state.to_file().map_err(io::Error::other);
         octets
             .and_then(|octets| self.replace(&octets))

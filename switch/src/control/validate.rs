@@ -140,9 +140,7 @@ fn subnet(asked: IpNet, mode: GatewayMode, others: &[(&str, IpNet)]) -> Result<I
         return refuse("the switch routes IPv4 only: use --gateway-mode none, or an IPv4 subnet".to_owned());
     }
     match others.iter().find(|(_, net)| overlap(*net, subnet)) {
-        Some((network, other)) => {
-            Err(Fault::SubnetOverlaps { subnet, other: *other, network: (*network).to_owned() })
-        }
+        Some((network, other)) => Err(Fault::SubnetOverlaps { subnet, other: *other, network: (*network).to_owned() }),
         None => Ok(subnet),
     }
 }
@@ -189,7 +187,8 @@ pub fn mac(mac: MacAddr, network: &str, taken: Option<&str>) -> Result<(), Fault
     let why = if mac.is_zero() {
         "it is all zeros: leave --mac out, or choose one such as 02:42:0a:00:00:02".to_owned()
     } else if mac.is_group() {
-        "it is a group address (the first octet is odd): leave --mac out, or choose one with an even first octet".to_owned()
+        "it is a group address (the first octet is odd): leave --mac out, or choose one with an even first octet"
+            .to_owned()
     } else if let Some(owner) = taken {
         format!("{owner} has it: leave --mac out, or choose another")
     } else {
@@ -233,9 +232,22 @@ mod tests {
         for good in ["eth0", "a", "veth-a.5", "exactly15chars_"] {
             assert!(ifname(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", ".", "..", "sixteen_chars_xx", "a/b", "a:1", "a b", "a\t", "a\0", "eth%d", "ethä", "lo", "all", "default"]
-        {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "sixteen_chars_xx",
+            "a/b",
+            "a:1",
+            "a b",
+            "a\t",
+            "a\0",
+            "eth%d",
+            "ethä",
+            "lo",
+            "all",
+            "default",
+        ] {
             assert!(matches!(ifname(bad), Err(Fault::BadIfname { .. })), "{bad}");
         }
     }

@@ -1,13 +1,12 @@
 //! What does an ARP message mean to the engine? It asks `arp/` under the lock of the network's neighbor table, and puts
 //! the reply, and the frames that were waiting for the message, on their way.
 
-use arp::{Held, ResponderRules, respond};
-use frame::{Frame, MacAddr, Observer, PortId, Step, Verdict};
-use forwarding::rewrite_addresses;
+use arp::{ResponderRules, respond};
+use frame::{Frame, Observer, Step, Verdict};
 
+use super::gateway::release;
 use super::journey::Context;
-use super::outbox::{Outbox, Target};
-use super::tables::NetworkView;
+use super::outbox::Target;
 
 impl Context<'_> {
     /// Read an ARP message; `None` when it goes on through the switch like any frame.
@@ -31,21 +30,12 @@ impl Context<'_> {
         let response = response?;
         observer.step(Step::Arp(response.step));
         for held in &response.released {
-            release(held, response.step.sender_mac, self.from, view, self.outbox);
+            release(held, response.step.sender_mac, view, self.now, self.outbox);
         }
         match (response.replied, response.consumed) {
             (true, _) => Some(Verdict::Answered),
             (false, true) => Some(Verdict::Consumed),
             (false, false) => None,
         }
-    }
-}
-
-/// A frame's next hop has answered: send it there. A frame the outbox has no room for is lost as on a full queue.
-fn release(held: &Held, mac: MacAddr, port: PortId, view: &NetworkView, outbox: &mut Outbox) {
-    let Some(gateway) = view.gateway else { return };
-    if let Some(out) = outbox.add(view.id, Target::Port(port)) {
-        out.fill(&held.octets, held.offload);
-        rewrite_addresses(out, gateway.mac, mac);
     }
 }

@@ -8,8 +8,9 @@
 use std::io;
 use std::sync::Arc;
 
-use frame::offload::segment::{self, Segments};
-use frame::{Batch, DropReason, Frame, PortId, Step, ethernet};
+use frame::offload::checksum;
+use frame::offload::segment::Segments;
+use frame::{Batch, DropReason, Frame, PortId, Step};
 use ports::Port;
 
 use super::counters::{PerWorker, PortCount};
@@ -189,10 +190,8 @@ fn send_unfinished(queue: &mut dyn Port, batch: &Batch, run: &[u16], scratch: &m
 fn send_in_pieces(queue: &mut dyn Port, frame: &Frame, scratch: &mut Batch) -> io::Result<bool> {
     scratch.clear();
     if !frame.offload().is_gso() {
-        if let Some(out) = scratch.push() {
-            segment::finish_into(frame, out);
-        }
-        return flush_scratch(queue, scratch);
+        let finished = scratch.push().is_some_and(|out| checksum::finish_into(frame, out).is_ok());
+        return if finished { flush_scratch(queue, scratch) } else { Ok(false) };
     }
     let Ok(mut segments) = Segments::new(frame) else { return Ok(false) };
     loop {
@@ -215,11 +214,4 @@ fn flush_scratch(queue: &mut dyn Port, scratch: &mut Batch) -> io::Result<bool> 
     let taken = if count == 0 { 0 } else { queue.send(scratch, &picks[..count])? };
     scratch.clear();
     Ok(taken == count)
-}
-
-/// Octets that count against a port's MTU: the longest packet the frame will be on a wire.
-#[inline]
-pub(super) fn packet_octets(frame: &Frame) -> usize {
-    let octets = frame.octets();
-    frame.offload().wire_octets(octets).saturating_sub(ethernet::header_octets(octets))
 }

@@ -64,7 +64,7 @@ pub(super) fn journey<O: Observer>(frame: &mut Frame, context: &mut Context<'_>,
         return verdict;
     }
 
-    let found = look_up(&view.tables.mac, header.destination, context.from, context.now);
+    let found = look_up(&view.tables.mac, header.destination, Some(context.from), context.now);
     observer.step(Step::LookedUp(found));
     match found {
         Lookup::Known { port } => Verdict::Unicast { to: port },
@@ -86,7 +86,7 @@ impl Context<'_> {
 
     /// The MAC table holds an entry that must age: the time keeper has something to do.
     fn age_from_now_on(&self) {
-        self.shared.deadline.bring_forward(Some(self.now + super::timers::AGEING_INTERVAL));
+        self.shared.deadline.bring_forward(Some(self.now + super::timers::SWEEP_INTERVAL));
     }
 }
 

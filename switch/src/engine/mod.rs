@@ -6,6 +6,7 @@
 //! | [`journey`] | what is decided about a frame, in which order? |
 //! | [`worker`] | what does a worker do all day? |
 //! | [`egress`] | how do frames leave? |
+//! | [`arp_step`] | what does an ARP message mean to it? |
 //! | [`gateway`] | what does the switch do as a gateway? |
 //! | [`outbox`] | which frames does it send of its own accord? |
 //! | [`timers`] | what happens when nothing happens? |
@@ -13,6 +14,7 @@
 //! | [`tracer`] | how does a frame's story get out? |
 //! | [`counters`], [`clock`] | how many, and when? |
 
+mod arp_step;
 pub mod clock;
 pub mod counters;
 mod egress;
@@ -113,10 +115,8 @@ impl Engine {
     pub fn start(workers: usize) -> io::Result<(Self, Receiver<PortFailure>)> {
         let count = workers.max(1);
         let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
-        let wakers = polls
-            .iter()
-            .map(|poll| Waker::new(poll.registry(), WAKE).map(Arc::new))
-            .collect::<io::Result<Vec<_>>>()?;
+        let wakers =
+            polls.iter().map(|poll| Waker::new(poll.registry(), WAKE).map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
         let Some(keeper) = wakers.first().map(Arc::clone) else { return Err(io::ErrorKind::InvalidInput.into()) };
         let shared = Arc::new(Shared {
             clock: Clock::start(),
@@ -180,7 +180,7 @@ impl Engine {
 
     /// Make another snapshot known, and return when every worker goes by it.
     pub fn publish(&self, snapshot: Snapshot) {
-        let snapshot = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot.with_routes());
         self.tell_all(|done| Some(Command::Publish(Arc::clone(&snapshot), done)));
     }
 

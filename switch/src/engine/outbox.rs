@@ -23,11 +23,18 @@ pub(super) struct Outbox {
     frames: Batch,
     errands: Vec<(NetworkId, Target)>,
     handed_out: usize,
+    /// Frames to write into before it is known whether, or in how many pieces, they leave.
+    scratch: Vec<Frame>,
 }
 
 impl Outbox {
     pub(super) fn new() -> Self {
-        Self { frames: Batch::with_capacity(CAPACITY), errands: Vec::with_capacity(CAPACITY), handed_out: 0 }
+        Self {
+            frames: Batch::with_capacity(CAPACITY),
+            errands: Vec::with_capacity(CAPACITY),
+            handed_out: 0,
+            scratch: Vec::new(),
+        }
     }
 
     /// How many more frames fit.
@@ -51,6 +58,15 @@ impl Outbox {
     pub(super) fn take_back(&mut self) {
         self.frames.shrink(1);
         self.errands.pop();
+    }
+
+    /// A frame to write into; give it back afterwards, and nothing is allocated the next time.
+    pub(super) fn take_scratch(&mut self) -> Frame {
+        self.scratch.pop().unwrap_or_else(Frame::empty)
+    }
+
+    pub(super) fn give_scratch_back(&mut self, frame: Frame) {
+        self.scratch.push(frame);
     }
 
     /// The next frame that has not been handed out: its index and its errand.

@@ -10,22 +10,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arp::NeighborTable;
+use forwarding::mac_table::CapacityOutOfRange;
+use forwarding::route::NextNetwork;
+use forwarding::route::table::RouteTable;
 use forwarding::{MacTable, MacTableConfig};
-use frame::{MacAddr, NetworkId, PortId};
+use frame::{DropReason, MacAddr, NetworkId, PortId};
 use ipnet::Ipv4Net;
 
 use super::counters::{DropCount, PerWorker};
 
 /// Which networks and ports there are, for the workers.
-#[derive(Default)]
 pub struct Snapshot {
     /// By [`NetworkId`].
     pub networks: Vec<Option<Arc<NetworkView>>>,
     /// By [`PortId`].
     pub ports: Vec<Option<PortView>>,
+    /// One route to each network that has a gateway; made by [`Snapshot::with_routes`].
+    pub(super) routes: RouteTable<NextNetwork>,
+}
+
+impl Default for Snapshot {
+    /// No network and no port.
+    fn default() -> Self {
+        Self { networks: Vec::new(), ports: Vec::new(), routes: RouteTable::new() }
+    }
 }
 
 impl Snapshot {
+    /// The same with a route to each network that has a gateway.
+    #[must_use]
+    pub(super) fn with_routes(mut self) -> Self {
+        for view in self.networks.iter().flatten() {
+            if let (Some(subnet), Some(gateway)) = (view.subnet, view.gateway) {
+                let gateway_ip = Some(gateway.ip.into());
+                let next = NextNetwork { network: view.id, gateway: None, mtu: view.mtu, gateway_ip };
+                self.routes.insert(subnet.into(), next);
+            }
+        }
+        self
+    }
+
     /// The network with this number.
     #[inline]
     pub fn network(&self, id: NetworkId) -> Option<&Arc<NetworkView>> {
@@ -91,7 +115,7 @@ pub struct NetworkTables {
     pub mac: MacTable,
     /// Which IP address has which MAC address. Lock it by [`NetworkTables::neighbors`].
     pub neighbors: Mutex<NeighborTable>,
-    /// Frames dropped, by reason.
+    /// Frames dropped, by reason; one set for each worker, and a last one for control.
     pub drops: PerWorker<DropCount>,
     /// What the gateway keeps between frames: reassembly, the ICMP error budget.
     pub(super) gateway: Mutex<super::gateway::GatewayState>,
@@ -101,14 +125,17 @@ pub struct NetworkTables {
 
 impl NetworkTables {
     /// Empty tables for `workers` workers.
-    pub fn new(mac: MacTableConfig, workers: usize) -> Self {
-        Self {
-            mac: MacTable::new(mac),
+    ///
+    /// # Errors
+    /// When the MAC table cannot be that large.
+    pub fn new(mac: MacTableConfig, workers: usize) -> Result<Self, CapacityOutOfRange> {
+        Ok(Self {
+            mac: MacTable::new(mac)?,
             neighbors: Mutex::default(),
-            drops: PerWorker::new(workers),
+            drops: PerWorker::new(workers + 1),
             gateway: Mutex::default(),
             version: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Work on the neighbor table; its version is made known afterwards.
@@ -126,9 +153,17 @@ impl NetworkTables {
     }
 
     /// A port is gone: forget all that was learned on it.
+    ///
+    /// Frames from that port that still wait for a next hop are dropped. They wait in the table of the network they
+    /// were on their way into, so every network must hear of it. Only control calls this, from one thread at a time: the
+    /// last set of counters is its own.
     pub fn forget_port(&self, port: PortId) {
         self.mac.forget_port(port);
-        self.neighbors(|table| table.forget_port(port));
+        let orphans = self.neighbors(|table| table.forget_port(port));
+        let own = self.drops.iter().count() - 1;
+        if let Some(drops) = self.drops.of(own) {
+            drops.add(DropReason::HostUnreachable, orphans.len() as u64);
+        }
     }
 
     /// A port is down for now: forget what it taught, keep what control said.

@@ -7,12 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 use frame::{Frame, FrameNumber, Millis, NetworkId, PortId, Step, Verdict};
-use trace::RawRecord;
+use trace::{RawRecord, Snap};
 
 use super::egress::Lane;
-
-/// Octets of a frame that a record keeps: enough for every header the summary reads.
-pub const SNAP_OCTETS: usize = 128;
 
 /// Where the workers put their records.
 #[derive(Clone)]
@@ -32,7 +29,6 @@ impl TraceSink {
 
     /// The record of a frame as it came in (`Some(port)`) or as the switch made it (`None`), without any step yet.
     pub(super) fn begin(&self, frame: &Frame, network: NetworkId, port: Option<PortId>, at: Millis) -> RawRecord {
-        let snapped = frame.len().min(SNAP_OCTETS);
         RawRecord {
             number: self.number(),
             at_unix_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64),
@@ -41,7 +37,7 @@ impl TraceSink {
             port,
             octets: frame.len() as u32,
             offload: frame.offload(),
-            snap: frame.octets()[..snapped].to_vec(),
+            snap: Snap::of(frame.octets()),
             steps: Vec::with_capacity(8),
             verdict: Verdict::Consumed,
         }

@@ -140,6 +140,7 @@ impl Worker {
     fn serve(&mut self, port: PortId) -> bool {
         let Some(slot) = self.egress.slot(port) else { return false };
         self.burst.clear();
+        let room = self.burst.capacity();
         let received = slot.queue.recv(&mut self.burst);
         if !self.burst.is_empty() {
             let octets = self.burst.iter().map(|frame| frame.len() as u64).sum();
@@ -155,7 +156,7 @@ impl Worker {
             self.decide_burst(port);
         }
         match received {
-            Ok(count) => count > 0,
+            Ok(count) => count == room,
             Err(error) if error.kind() == io::ErrorKind::NetworkDown => false,
             Err(error) => {
                 self.close(port, Some(error));
@@ -246,7 +247,7 @@ impl Worker {
                     counts.drops.add(1);
                 }
             }
-            Verdict::Answered | Verdict::Consumed | Verdict::Held => {}
+            Verdict::Fragmented { .. } | Verdict::Answered | Verdict::Consumed | Verdict::Held => {}
         }
         self.queue_made(snapshot);
     }
@@ -346,8 +347,7 @@ impl Worker {
     fn open(&mut self, port: PortId, queue: Box<dyn Port>, counts: Arc<PerWorker<PortCount>>) {
         if let Some(fd) = queue.fd() {
             let token = Token(port.index());
-            if let Err(error) =
-                self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)
+            if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)
             {
                 let _ = self.failures.send(PortFailure { port, error });
                 return;
@@ -380,7 +380,7 @@ impl Worker {
         self.shared.deadline.clear();
         self.burst.clear();
         for view in snapshot.networks.iter().flatten() {
-            let next = super::timers::tick(view, &snapshot, now, self.index, &mut self.outbox, &self.shared);
+            let next = super::timers::tick(view, &snapshot, now, self.index, &mut self.outbox);
             self.shared.deadline.bring_forward(next);
             self.queue_made(&snapshot);
             self.flush();

@@ -121,7 +121,8 @@ fn needed() -> Result<LabFile, Failure> {
 /// `lanyard lab up`
 pub(crate) fn up(args: &UpArgs) -> Result<(), Failure> {
     if args.hosts < args.networks {
-        let why = format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
+        let why =
+            format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
         return Err(Failure::Words(why));
     }
     if let Some(lab) = current() {
@@ -218,10 +219,21 @@ fn write_file(folder: &Path, scene: &Scene) -> Result<(), String> {
 }
 
 fn table(hosts: &[HostRow]) -> String {
-    let mut table =
-        Table::new([("HOST", Lean::Left), ("NETWORK", Lean::Left), ("IP", Lean::Left), ("MAC", Lean::Left), ("PID", Lean::Right)]);
+    let mut table = Table::new([
+        ("HOST", Lean::Left),
+        ("NETWORK", Lean::Left),
+        ("IP", Lean::Left),
+        ("MAC", Lean::Left),
+        ("PID", Lean::Right),
+    ]);
     for row in hosts {
-        table.row([row.host.clone(), row.network.clone(), row.ip.to_string(), row.mac.to_string(), row.pid.to_string()]);
+        table.row([
+            row.host.clone(),
+            row.network.clone(),
+            row.ip.to_string(),
+            row.mac.to_string(),
+            row.pid.to_string(),
+        ]);
     }
     table.render()
 }

@@ -20,8 +20,8 @@ use clap::{Args, Subcommand};
 use trace::Style;
 
 use crate::failure::Failure;
-use scene::{Plan, Scene};
 pub(crate) use keep::{KEEPER, keeper};
+use scene::{Plan, Scene};
 pub(crate) use world::{ANCHOR, be_anchor};
 
 /// `lanyard lab ...`
@@ -85,7 +85,9 @@ fn demo() -> Result<(), Failure> {
     scene.switch.stop_and_remove().map_err(|fault| Failure::Work(fault.to_string()))?;
     match told {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::Work("not everything told was seen to happen: see the lines marked NOT SEEN".to_owned())),
+        Ok(false) => {
+            Err(Failure::Work("not everything told was seen to happen: see the lines marked NOT SEEN".to_owned()))
+        }
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
         Err(error) => Err(Failure::work("the lab could not be told to its end", error)),
     }

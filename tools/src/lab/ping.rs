@@ -40,7 +40,9 @@ fn exchange(to: Ipv4Addr, sequence: u16, patience: Duration) -> io::Result<Optio
         match socket.read(&mut packet) {
             Ok(count) if is_reply(&packet[..count], to, id, sequence) => return Ok(Some(started.elapsed())),
             Ok(_) => {} // another ICMP message: a raw socket hears them all
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         }
     }

@@ -69,7 +69,8 @@ impl Scene {
             switch.create_network(network_spec(&name, network, plan.ageing_secs)).map_err(|fault| fault.to_string())?;
             for place in 0..plan.hosts_of(network) {
                 let ip = Ipv4Addr::new(10, 0, network + 1, 11 + hosts.len() as u8);
-                let host = Host::start(&format!("h{}", hosts.len() + 1), &name, ip).map_err(|error| error.to_string())?;
+                let host =
+                    Host::start(&format!("h{}", hosts.len() + 1), &name, ip).map_err(|error| error.to_string())?;
                 connect(&switch, &host, kind).map_err(|fault| fault.to_string())?;
                 hosts.push(host);
                 let _ = place;

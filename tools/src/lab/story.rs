@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use trace::{Record, StepRecord, Style, VerdictRecord, Widths, lost_notice, one_line};
 use trace::step::{LearnedRecord, LookupRecord, RouteRecord};
+use trace::{Record, StepRecord, Style, VerdictRecord, Widths, lost_notice, one_line};
 
 use super::scene::Scene;
 
@@ -43,7 +43,11 @@ impl Teller<'_> {
         writeln!(self.out, "  h1 {} --+", scene.ip(0))?;
         writeln!(self.out, "  h2 {} --+-- net1 --[ lanyard ]-- net2 -- h4 {}", scene.ip(1), scene.ip(3))?;
         writeln!(self.out, "  h3 {} --+   gateway 10.0.1.1     10.0.2.1", scene.ip(2))?;
-        writeln!(self.out, "\nTheir ports are {}, their MAC addresses read like their IP addresses.", scene.kind_words())
+        writeln!(
+            self.out,
+            "\nTheir ports are {}, their MAC addresses read like their IP addresses.",
+            scene.kind_words()
+        )
     }
 
     fn act(&mut self, title: &str, words: &str) -> io::Result<()> {
@@ -80,7 +84,10 @@ impl Teller<'_> {
     }
 
     fn closing(&mut self, scene: &Scene) -> io::Result<()> {
-        self.act("What the switch has learned", "Nobody told it any of this; every row was taught by a frame's source address.")?;
+        self.act(
+            "What the switch has learned",
+            "Nobody told it any of this; every row was taught by a frame's source address.",
+        )?;
         for line in scene.mac_table_lines() {
             writeln!(self.out, "  {line}")?;
         }

@@ -67,11 +67,8 @@ impl Host {
     /// # Errors
     /// When the process cannot be started or has no namespace to live in.
     pub fn start(name: &str, network: &str, ip: Ipv4Addr) -> io::Result<Self> {
-        let mut anchor = Command::new("/proc/self/exe")
-            .args([ANCHOR, name])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut anchor =
+            Command::new("/proc/self/exe").args([ANCHOR, name]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(lifeline), Some(output)) = (anchor.stdin.take(), anchor.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };

@@ -168,10 +168,13 @@ proptest! {
         let (mut now, mut fixed) = (Millis(0), HashMap::new());
         for op in ops {
             match op {
-                Op::Learn(m, port) => match table.learn(mac(m), PortId(port), now) {
-                    Learned::Refused(refusal) => prop_assert_ne!(refusal, LearnRefusal::Busy),
-                    _ => prop_assert_eq!(table.lookup(mac(m), now), Some(Destination::Port(PortId(port)))),
-                },
+                Op::Learn(m, port) => {
+                    if let Learned::Refused(refusal) = table.learn(mac(m), PortId(port), now) {
+                        prop_assert_ne!(refusal, LearnRefusal::Busy);
+                    } else {
+                        prop_assert_eq!(table.lookup(mac(m), now), Some(Destination::Port(PortId(port))));
+                    }
+                }
                 Op::Lookup(m) => { table.lookup(mac(m), now); }
                 Op::Pass(millis) => now = now + Millis(millis),
                 Op::Sweep(buckets) => { table.sweep(now, buckets); }

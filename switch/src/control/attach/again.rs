@@ -11,7 +11,7 @@ use ports::netns::NamespaceRef;
 
 use super::faults::{entering, netlink, tun};
 use super::tap::boxed;
-use super::{Home, HostEnd, Inside, Place, is_our_tap, veth};
+use super::{Home, HostEnd, Inside, Place, is_tap, veth};
 use crate::control::Fault;
 use crate::control::state::EndpointRecord;
 use crate::control::types::PortKind;
@@ -47,23 +47,22 @@ fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> 
     let offload = record.offload;
     let name = link.name.as_str();
     let opened = inside.namespace.enter(|| {
-        if offload {
-            ports::tap::create(name, queues).map(boxed)
-        } else {
-            ports::wire::open(name, queues).map(boxed)
-        }
+        if offload { ports::tap::create(name, queues).map(boxed) } else { ports::wire::open(name, queues).map(boxed) }
     });
     let queues = opened.map_err(|error| entering(&record.netns, error))?.map_err(tun)?;
     let place = Place { identity: inside.identity, nsid, ifindex: link.index, host: None };
     Ok(Some(Again { place, queues, ifname: link.name, up: link.up, pins: !inside.is_home }))
 }
 
+/// The TAP of that number, if its name or its MAC address is the one it had; else the one of that name and address.
 fn our_tap(inside: &Inside, index: u32, name: &str, mac: MacAddr) -> Result<Option<Link>, Fault> {
-    let by_index = inside.links.by_index(index).map_err(netlink)?.filter(|link| is_our_tap(link, mac));
-    if by_index.is_some() {
-        return Ok(by_index);
+    let by_index = inside.links.by_index(index).map_err(netlink)?;
+    let ours = |link: &Link| is_tap(link) && (link.name == name || link.mac == Some(mac));
+    if let Some(link) = by_index.filter(ours) {
+        return Ok(Some(link));
     }
-    Ok(inside.links.by_name(name).map_err(netlink)?.filter(|link| is_our_tap(link, mac)))
+    let by_name = inside.links.by_name(name).map_err(netlink)?;
+    Ok(by_name.filter(|link| is_tap(link) && link.mac == Some(mac)))
 }
 
 fn host_end(

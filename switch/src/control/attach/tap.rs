@@ -69,7 +69,9 @@ fn finish<Q: Persist>(
     }
     let ifindex = inside.named(wanted.ifname)?.index;
     // Last, because a TAP that persists would not go by itself if one of the steps above failed.
-    if wanted.persist && let Some(first) = queues.first() {
+    if wanted.persist
+        && let Some(first) = queues.first()
+    {
         first.persist(true).map_err(|error| system("cannot make the TAP persistent", error))?;
     }
     let place = Place { identity: inside.identity, nsid, ifindex, host: None };

@@ -41,12 +41,7 @@ pub(super) fn pair(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<
     }
 }
 
-fn finish(
-    home: &Home,
-    inside: &Inside,
-    wanted: &Wanted<'_>,
-    host: &HostEnd,
-) -> Result<(u32, Vec<VethQueue>), Fault> {
+fn finish(home: &Home, inside: &Inside, wanted: &Wanted<'_>, host: &HostEnd) -> Result<(u32, Vec<VethQueue>), Fault> {
     let links = &home.links;
     links.no_ipv6(host.ifindex).map_err(netlink)?;
     links.no_arp(host.ifindex).map_err(netlink)?;

@@ -1,0 +1,164 @@
+//! Who may ask the switch, and how much? HTTP/1.1 with JSON on a unix socket that only its owner can open.
+//!
+//! | file | the question |
+//! | --- | --- |
+//! | `api.rs` | which connections are served, for how long, and how does it end? |
+//! | `api/socket.rs` | who holds the socket's name? |
+//! | `api/routes.rs` | which request asks for what? |
+//! | `api/bodies.rs` | how are requests read and answers written? |
+//!
+//! Limits: 64 connections, 32 KiB of header, 64 KiB of body, 5 seconds to send either; a trace counts as a connection.
+//!
+//! Not done: other users than the socket's owner, TCP.
+
+mod bodies;
+mod routes;
+mod socket;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::{Fault, Switch};
+use socket::Claimed;
+
+/// Connections at a time.
+pub const CONNECTIONS: usize = 64;
+/// Octets of a request's body.
+pub const BODY_OCTETS: usize = 64 << 10;
+/// Octets of a request's header.
+const HEADER_OCTETS: usize = 32 << 10;
+/// Lines of a request's header.
+const HEADER_LINES: usize = 64;
+/// The longest a client may take to send a header, or a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that open connections are waited for at the end.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The answer to one connection too many, written without a look at its request.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n\
+content-length: 74\r\n\r\n{\"error\":\"the switch has 64 control connections already: try again later\"}";
+
+/// The thread that answers on the socket.
+pub(super) struct ApiServer {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+    _socket: Claimed,
+}
+
+impl ApiServer {
+    /// Take the socket's name, and answer there from now on.
+    ///
+    /// # Errors
+    /// [`Fault::InUse`] when a live daemon answers there; [`Fault::Io`] when it cannot be made.
+    pub(super) fn start(switch: Switch, path: &Path) -> Result<Self, Fault> {
+        let fault = |error| Fault::io(format!("cannot answer on {}", path.display()), error);
+        let (claimed, listener) = socket::claim(path)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+        let listener = {
+            let _context = runtime.enter();
+            UnixListener::from_std(listener).map_err(fault)?
+        };
+        let (stop, stopped) = watch::channel(false);
+        let router = routes::router(switch, &stopped);
+        let thread = std::thread::Builder::new()
+            .name("api".into())
+            .spawn(move || run(runtime, listener, &router, stopped))
+            .map_err(fault)?;
+        Ok(Self { stop, thread, _socket: claimed })
+    }
+
+    /// Take no more requests, finish those that are open, and give the name back.
+    pub(super) fn stop(self) {
+        let _ = self.stop.send(true); // fails only when the thread has ended already
+        if self.thread.join().is_err() {
+            tracing::error!("the control socket's thread ended by a panic");
+        }
+    }
+}
+
+fn run(runtime: Runtime, listener: UnixListener, router: &Router, stopped: watch::Receiver<bool>) {
+    runtime.block_on(accept(listener, router, stopped));
+    // A control call that is still at work gets its time: it has devices half-made.
+    runtime.shutdown_timeout(LEAVE_TIMEOUT);
+}
+
+async fn accept(listener: UnixListener, router: &Router, mut stopped: watch::Receiver<bool>) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = connections.join_next() => (),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => match Arc::clone(&free).try_acquire_owned() {
+                    Ok(place) => {
+                        let (router, stopped) = (router.clone(), stopped.clone());
+                        connections.spawn(async move {
+                            serve(stream, router, stopped).await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => turn_away(stream).await,
+                },
+                Err(error) => {
+                    tracing::error!("the control socket cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await; // no descriptor is left: do not spin
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all_done = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LEAVE_TIMEOUT, all_done).await; // who does not finish in time is cut off
+}
+
+async fn serve(stream: UnixStream, router: Router, mut stopped: watch::Receiver<bool>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .max_headers(HEADER_LINES)
+        .max_buf_size(HEADER_OCTETS);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a control connection ended early: {error}");
+    }
+}
+
+/// A client that does not read does not hold anybody up: what fits into its socket is all it gets.
+async fn turn_away(mut stream: UnixStream) {
+    let _ = tokio::time::timeout(Duration::from_millis(50), stream.write_all(BUSY)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busy_answer_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(BUSY).unwrap();
+        let (header, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(header.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(body.contains(&format!("{CONNECTIONS} control connections")));
+        serde_json::from_str::<crate::control::types::Refusal>(body).unwrap();
+    }
+}

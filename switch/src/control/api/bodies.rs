@@ -1,0 +1,131 @@
+//! How are requests read, and answers written? JSON both ways; what cannot be read is refused in one line that names the
+//! field.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::Frame;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch};
+
+use super::{BODY_OCTETS, READ_TIMEOUT};
+use crate::control::types::Refusal;
+use crate::control::{Fault, Quiet, Switch, TraceReader};
+
+/// Lines of a trace that wait for a client.
+const TRACE_LINES: usize = 64;
+/// How often a trace looks whether anybody still wants it.
+const TRACE_LOOK: Duration = Duration::from_millis(250);
+
+/// A refusal with its status.
+pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+    let line = error.into().replace(['\n', '\r'], " ");
+    (status, Json(Refusal { error: line })).into_response()
+}
+
+/// A fault as a refusal.
+pub(super) fn fault(fault: &Fault) -> Response {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    refuse(status, fault.to_string())
+}
+
+/// Read a body as JSON.
+///
+/// # Errors
+/// The refusal: it is too long (413), too slow (408), or not what is asked for (400).
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let octets = tokio::time::timeout(READ_TIMEOUT, collect(body)).await;
+    let refused = |status, line: &str| Err(Box::new(refuse(status, line)));
+    let octets = match octets {
+        Ok(Ok(octets)) => octets,
+        Ok(Err(TooLong)) => {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is longer than 64 KiB: send less");
+        }
+        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the request did not arrive within 5 seconds"),
+    };
+    Json::from_bytes(&octets).map(|Json(value)| value).map_err(|rejection| {
+        let text = rejection.body_text();
+        let why = text.rsplit_once("target type: ").map_or(text.as_str(), |(_, why)| why);
+        Box::new(refuse(StatusCode::BAD_REQUEST, format!("the request's JSON cannot be used: {why}")))
+    })
+}
+
+struct TooLong;
+
+/// What breaks off is read as far as it came: it will be no JSON.
+async fn collect(mut body: Body) -> Result<Vec<u8>, TooLong> {
+    let mut octets = Vec::new();
+    if body.size_hint().lower() > BODY_OCTETS as u64 {
+        return Err(TooLong);
+    }
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame.into_data() {
+            if octets.len() + data.len() > BODY_OCTETS {
+                return Err(TooLong);
+            }
+            octets.extend_from_slice(&data);
+        }
+    }
+    Ok(octets)
+}
+
+/// Do a control call where it may block, and answer with what it returns.
+pub(super) async fn answer<T, F>(switch: Switch, call: F) -> Response
+where
+    T: Serialize + Send + 'static,
+    F: FnOnce(&Switch) -> Result<T, Fault> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(move || call(&switch)).await {
+        Ok(Ok(value)) => Json(value).into_response(),
+        Ok(Err(refused)) => fault(&refused),
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the switch failed at this request: see its log"),
+    }
+}
+
+/// The trace as a body that goes on until the client goes or the switch stops.
+pub(super) fn trace(reader: TraceReader, stopped: watch::Receiver<bool>) -> Response {
+    let (lines, queue) = mpsc::channel(TRACE_LINES);
+    tokio::task::spawn_blocking(move || feed(&reader, &lines, &stopped));
+    let mut response = Response::new(Body::new(Lines(queue)));
+    let ndjson = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, ndjson);
+    response
+}
+
+fn feed(reader: &TraceReader, lines: &mpsc::Sender<Bytes>, stopped: &watch::Receiver<bool>) {
+    while !lines.is_closed() && !*stopped.borrow() {
+        let record = match reader.next(TRACE_LOOK) {
+            Ok(record) => record,
+            Err(Quiet::Timeout) => continue,
+            Err(Quiet::Ended) => return,
+        };
+        let Ok(line) = record.to_json_line() else { continue };
+        // The wait is for this client alone; what its trace loses meanwhile is counted.
+        if lines.blocking_send(line.into()).is_err() {
+            return;
+        }
+    }
+}
+
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}

@@ -1,0 +1,258 @@
+//! Does the whole engine switch, over memory ports, with one worker and with two? Every frame that leaves is accounted
+//! for, and so is every frame that does not.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forwarding::MacTableConfig;
+use frame::{DropReason, MacAddr, NetworkId, OffloadHeader, PortId};
+use lanyard_switch as switch;
+use ports::Port;
+use ports::memory::{self, MemoryPeer};
+use switch::engine::counters::{PerWorker, PortCount};
+use switch::engine::{Engine, GatewayView, NetworkTables, NetworkView, PortView, Snapshot};
+
+const GATEWAY_MAC: MacAddr = MacAddr([0x02, 0x42, 10, 0, 0, 1]);
+const LAN: NetworkId = NetworkId(0);
+
+/// An engine with one network and a memory port for each host.
+struct Bench {
+    engine: Engine,
+    tables: Arc<NetworkTables>,
+    peers: Vec<MemoryPeer>,
+    counts: Vec<Arc<PerWorker<PortCount>>>,
+    _failures: crossbeam::channel::Receiver<switch::engine::PortFailure>,
+}
+
+impl Bench {
+    fn new(workers: usize, ports: u16, offload: impl Fn(u16) -> bool) -> Self {
+        let (engine, failures) = Engine::start(workers).unwrap();
+        let tables = Arc::new(NetworkTables::new(MacTableConfig::default(), workers).unwrap());
+        tables.mac.set_gateway(GATEWAY_MAC).unwrap();
+        let mut bench = Self { engine, tables, peers: Vec::new(), counts: Vec::new(), _failures: failures };
+        for port in 0..ports {
+            let (queues, peer) = memory::pair(&format!("m{port}"), workers, 1024, offload(port)).unwrap();
+            let queues = queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Port>).collect();
+            bench.counts.push(bench.engine.attach(PortId(port), queues));
+            bench.peers.push(peer);
+        }
+        bench.publish((0..ports).collect());
+        bench
+    }
+
+    fn publish(&self, members: Vec<u16>) {
+        let view = NetworkView {
+            id: LAN,
+            tables: Arc::clone(&self.tables),
+            members: members.iter().copied().map(PortId).collect(),
+            mtu: 1500,
+            forward_reserved: false,
+            suppress_arp: false,
+            subnet: Some("10.0.0.0/24".parse().unwrap()),
+            gateway: Some(GatewayView { ip: Ipv4Addr::new(10, 0, 0, 1), mac: GATEWAY_MAC }),
+            peers: Vec::new(),
+        };
+        let ports = (0..self.peers.len()).map(|_| Some(PortView { network: LAN, mtu: 1500 })).collect();
+        let mut snapshot = Snapshot::default();
+        snapshot.networks.push(Some(Arc::new(view)));
+        snapshot.ports = ports;
+        self.engine.publish(snapshot);
+    }
+
+    fn send(&self, port: usize, octets: &[u8]) {
+        assert!(self.peers[port].send(octets, OffloadHeader::NONE));
+    }
+
+    /// What arrives at a port, waiting for the first frame and then for silence.
+    fn arrivals(&self, port: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let mut quiet = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < deadline.max(quiet) {
+            match self.peers[port].recv() {
+                Some((octets, _)) => {
+                    frames.push(octets);
+                    quiet = Instant::now() + Duration::from_millis(30);
+                }
+                None if !frames.is_empty() && Instant::now() > quiet => break,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        frames
+    }
+
+    /// Wait until a drop counter has this value; say what it has otherwise.
+    fn expect_drops(&self, reason: DropReason, count: u64) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.tables.drops.drops(reason) != count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let all: Vec<_> =
+            DropReason::ALL.iter().map(|r| (r.name(), self.tables.drops.drops(*r))).filter(|r| r.1 > 0).collect();
+        assert_eq!(self.tables.drops.drops(reason), count, "{reason}: {all:?}");
+    }
+}
+
+fn host(number: u8) -> MacAddr {
+    MacAddr::from_ipv4(Ipv4Addr::new(10, 0, 0, number))
+}
+
+fn frame(to: MacAddr, from: MacAddr, payload: &[u8]) -> Vec<u8> {
+    let mut octets = [to.0, from.0].concat();
+    octets.extend([0x88, 0xb5]);
+    octets.extend(payload);
+    octets
+}
+
+fn for_each_worker_count(test: impl Fn(usize)) {
+    for workers in [1, 2] {
+        test(workers);
+    }
+}
+
+#[test]
+fn floods_what_it_does_not_know_and_not_what_it_does() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 4, |_| true);
+        bench.send(0, &frame(host(11), host(10), b"who are you"));
+        for port in 1..4 {
+            assert_eq!(bench.arrivals(port), [frame(host(11), host(10), b"who are you")], "port {port}");
+        }
+        bench.send(1, &frame(host(10), host(11), b"me"));
+        assert_eq!(bench.arrivals(0), [frame(host(10), host(11), b"me")]);
+        bench.send(0, &frame(host(11), host(10), b"you"));
+        assert_eq!(bench.arrivals(1), [frame(host(11), host(10), b"you")]);
+        for port in [0, 2, 3] {
+            assert!(bench.arrivals(port).is_empty(), "port {port} overheard a known unicast");
+        }
+        assert_eq!(bench.counts[0].sum(|c| c.rx_frames.get()), 2);
+        assert_eq!(bench.counts[1].sum(|c| c.tx_frames.get()), 2);
+        assert_eq!(bench.counts[2].sum(|c| c.tx_frames.get()), 1);
+    });
+}
+
+#[test]
+fn every_refused_frame_has_its_counter() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 2, |_| true);
+        let group = MacAddr([0x03, 0, 0, 0, 0, 1]);
+        let cases = [
+            (DropReason::Runt, vec![1, 2, 3]),
+            (DropReason::Giant, frame(host(11), host(10), &[0; 1501])),
+            (DropReason::GroupSource, frame(host(11), group, b"x")),
+            (DropReason::ZeroSource, frame(host(11), MacAddr::ZERO, b"x")),
+            (DropReason::GatewaySource, frame(host(11), GATEWAY_MAC, b"x")),
+            (DropReason::ReservedGroup, frame(MacAddr([0x01, 0x80, 0xc2, 0, 0, 0]), host(10), b"x")),
+            (DropReason::SamePort, frame(host(10), host(10), b"x")),
+            (DropReason::NotRoutable, frame(GATEWAY_MAC, host(10), b"x")),
+        ];
+        for (reason, octets) in &cases {
+            bench.send(0, octets);
+            bench.expect_drops(*reason, 1);
+        }
+        assert!(bench.arrivals(1).is_empty());
+        assert_eq!(bench.counts[0].sum(|c| c.drops.get()), cases.len() as u64);
+    });
+}
+
+#[test]
+fn a_port_that_is_down_gets_no_flood_and_one_that_is_detached_no_frame() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 3, |_| true);
+        bench.send(2, &frame(MacAddr::BROADCAST, host(12), b"here"));
+        assert_eq!((bench.arrivals(0).len(), bench.arrivals(1).len()), (1, 1));
+        bench.publish(vec![0, 1]);
+        bench.send(0, &frame(MacAddr::BROADCAST, host(10), b"all"));
+        assert_eq!(bench.arrivals(1).len(), 1);
+        assert!(bench.arrivals(2).is_empty());
+        bench.engine.detach(PortId(2));
+        bench.send(0, &frame(host(12), host(10), b"you"));
+        bench.expect_drops(DropReason::EgressDown, 1);
+        bench.tables.forget_port(PortId(2));
+        bench.publish(vec![0]);
+        bench.send(0, &frame(host(12), host(10), b"you"));
+        bench.expect_drops(DropReason::NoOtherPort, 1);
+    });
+}
+
+#[test]
+fn a_full_port_loses_the_newest_and_counts_them() {
+    let bench = Bench::new(1, 2, |_| true);
+    let capacity = bench.peers[1].capacity() as u64;
+    let sent = capacity + 100;
+    for number in 0..sent {
+        while !bench.peers[0].send(&frame(MacAddr::BROADCAST, host(10), &number.to_be_bytes()), OffloadHeader::NONE) {
+            std::thread::yield_now();
+        }
+    }
+    bench.expect_drops(DropReason::EgressFull, sent - capacity);
+    let arrived = bench.arrivals(1);
+    assert_eq!(arrived.len() as u64, capacity);
+    assert!(
+        arrived.iter().zip(0..).all(|(octets, number): (_, u64)| octets[14..] == number.to_be_bytes()),
+        "the oldest stay, in order"
+    );
+}
+
+#[test]
+fn two_workers_deliver_each_frame_once_and_in_order_of_its_sender() {
+    const FRAMES: u32 = 20_000;
+    let bench = Bench::new(2, 3, |_| true);
+    for (port, number) in [(0, 10), (1, 11), (2, 12)] {
+        bench.send(port, &frame(MacAddr::BROADCAST, host(number), b"hello"));
+    }
+    for port in 0..3 {
+        assert_eq!(bench.arrivals(port).len(), 2);
+    }
+    let mut next = [0_u32; 2];
+    let mut sent = [0_u32; 2];
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while next != [FRAMES; 2] && Instant::now() < deadline {
+        for sender in 0..2 {
+            // No more than fit at the receiver, so that nothing may be lost.
+            while sent[sender] < FRAMES && sent[sender] - next[sender] < 200 {
+                bench.send(sender, &frame(host(12), host(10 + sender as u8), &sent[sender].to_be_bytes()));
+                sent[sender] += 1;
+            }
+        }
+        while let Some((octets, _)) = bench.peers[2].recv() {
+            let sender = usize::from(octets[11] - 10);
+            assert_eq!(octets[14..18], next[sender].to_be_bytes(), "from sender {sender}");
+            next[sender] += 1;
+        }
+    }
+    assert_eq!(next, [FRAMES; 2]);
+    assert!(bench.peers[0].recv().is_none() && bench.peers[1].recv().is_none());
+}
+
+#[test]
+fn the_gateway_answers_arp_and_nobody_else_hears_it() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 3, |_| true);
+        let mut request = frame::Frame::empty();
+        arp::packet::request(&mut request, host(10), Ipv4Addr::new(10, 0, 0, 10), Ipv4Addr::new(10, 0, 0, 1));
+        bench.send(0, request.octets());
+        let answers = bench.arrivals(0);
+        assert_eq!(answers.len(), 1);
+        let reply = arp::packet::read(&answers[0]).unwrap();
+        assert_eq!((reply.sender_mac, reply.sender_ip), (GATEWAY_MAC, Ipv4Addr::new(10, 0, 0, 1)));
+        assert!(bench.arrivals(1).is_empty() && bench.arrivals(2).is_empty());
+        let known =
+            bench.tables.neighbors(|t| t.get(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)), bench.engine.clock().now()));
+        assert_eq!(known.unwrap().mac, Some(host(10)));
+    });
+}
+
+#[test]
+fn idle_workers_sleep() {
+    let bench = Bench::new(2, 8, |_| true);
+    bench.send(0, &frame(MacAddr::BROADCAST, host(10), b"x"));
+    assert_eq!(bench.arrivals(1).len(), 1);
+    bench.tables.mac.forget(host(10));
+    std::thread::sleep(Duration::from_millis(1200)); // the time keeper looks once more and finds nothing to age
+    let wakeups = || bench.engine.worker_counts().sum(|counts| counts.wakeups.get());
+    let before = wakeups();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(wakeups(), before, "nothing to do, nothing to wake for");
+}
