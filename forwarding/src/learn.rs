@@ -10,8 +10,8 @@
 //!   migrated; from this frame on, its traffic follows. An address that moves to and fro is used twice;
 //! - **refused**: the control side or the gateway owns the address, or there is no more room.
 //!
-//! Learning comes before the look-up: h1's reply to itself must already be known to be on h1's port. A
-//! frame whose source could not be learned is forwarded all the same; its answers are flooded.
+//! Learning comes before the look-up, so that a frame to its own sender is found on its own port. A frame
+//! whose source could not be learned is forwarded all the same; its answers are flooded.
 //!
 //! Not done: learning per VLAN. A network is one broadcast domain and its table knows addresses only.
 

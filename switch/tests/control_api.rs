@@ -1,5 +1,7 @@
 //! Does the control socket keep to its word, also with clients that do not? Raw HTTP over a unix socket.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod control_world;
 
 use std::io::{BufRead, BufReader, Read, Write};

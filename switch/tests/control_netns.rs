@@ -1,6 +1,8 @@
 //! Does the control side do with the kernel what it says? Real devices in real namespaces: what is made, what is left
 //! after a refusal, what is heard of a device's end, what survives a restart.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod control_world;
 
 use std::net::{IpAddr, UdpSocket};
@@ -115,6 +117,7 @@ fn a_refusal_leaves_nothing_half_made() {
         let netns = container.netns();
         switch.connect("lab", &endpoint(json!({ "netns": netns, "endpoint": "web" }))).unwrap();
         let state = || std::fs::read_to_string(folder.path().join("state.json")).unwrap();
+        switch.create_network(&network(json!({ "name": "huge", "mtu": 65535 }))).unwrap();
         let before = (home_names(), container.names(), other.names(), state(), switch.networks());
         let fds = describe_descriptors();
         let here = other.netns();
@@ -136,6 +139,7 @@ fn a_refusal_leaves_nothing_half_made() {
             ("lab", json!({ "netns": "no-such-lanyard" }), "no network namespace 'no-such-lanyard'"),
             ("lab", json!({ "netns": "pid:4194999" }), "no process 4194999"),
             ("lab", json!({ "netns": "/dev/null" }), "not a network namespace"),
+            ("huge", json!({ "netns": here }), "65535 is out of range: use 68 to 65521"),
             ("lab", json!({ "netns": "" }), "no name of a network namespace"),
         ];
         for (name, spec, says) in table {

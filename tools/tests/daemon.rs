@@ -302,7 +302,6 @@ fn say(socket: &Path, octets: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     let _ = stream.write_all(octets); // a refusal may come before all is said
-    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()

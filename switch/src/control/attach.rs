@@ -76,6 +76,8 @@ pub(super) struct Place {
     pub(super) nsid: Option<i32>,
     /// The interface in there; 0, which no interface has, when it cannot be followed.
     pub(super) ifindex: u32,
+    /// The engine's queues keep the container's namespace alive.
+    pub(super) pins: bool,
     /// A veth's other end, in the switch's own namespace.
     pub(super) host: Option<HostEnd>,
 }
@@ -141,8 +143,10 @@ impl Inside {
     pub(super) fn free_ifname(&self, asked: Option<&str>) -> Result<String, Fault> {
         let taken: Vec<String> = self.links.list().map_err(netlink)?.into_iter().map(|link| link.name).collect();
         let Some(asked) = asked else {
-            let free = (0..).map(|n| format!("eth{n}")).find(|name| !taken.contains(name));
-            return free.ok_or(Fault::TooMany { what: "interface names", limit: usize::MAX });
+            // One more name than there are interfaces: one of them is free.
+            let mut names = (0..=taken.len()).map(|n| format!("eth{n}"));
+            let free = names.find(|name| !taken.contains(name));
+            return free.ok_or(Fault::TooMany { what: "interface names", limit: taken.len() });
         };
         if taken.iter().any(|name| name == asked) {
             return Err(Fault::IfnameTaken { ifname: asked.to_owned(), netns: self.reference.to_string() });
@@ -213,8 +217,8 @@ pub(super) fn remove(home: &Home, netns: &str, mac: MacAddr, place: &Place) -> R
     }
     // It was moved out; what is moved out of a container usually comes back here.
     let links = home.links.list().map_err(netlink)?;
-    let moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(mac));
-    moved.map(|link| home.links.delete(link.index).map_err(netlink)).collect()
+    let mut moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(mac));
+    moved.try_for_each(|link| home.links.delete(link.index).map_err(netlink))
 }
 
 /// Its kind tells a TAP from an interface that got the same number or name later.

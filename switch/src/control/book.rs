@@ -47,20 +47,23 @@ pub(super) struct Endpoint {
     /// A veth's host end is set up; always true for a TAP.
     pub(super) host_up: bool,
     pub(super) counts: Option<Arc<PerWorker<PortCount>>>,
-    /// The queues keep the container's namespace alive.
-    pub(super) pins: bool,
 }
 
 impl Endpoint {
     /// One whose devices are there and up.
     pub(super) fn here(record: EndpointRecord, place: Place, counts: Arc<PerWorker<PortCount>>) -> Self {
         let (place, counts) = (Some(place), Some(counts));
-        Self { record, place, gone: false, inside_up: true, host_up: true, counts, pins: false }
+        Self { record, place, gone: false, inside_up: true, host_up: true, counts }
     }
 
     /// One whose devices were not found.
     pub(super) fn gone(record: EndpointRecord) -> Self {
-        Self { record, place: None, gone: true, inside_up: false, host_up: false, counts: None, pins: false }
+        Self { record, place: None, gone: true, inside_up: false, host_up: false, counts: None }
+    }
+
+    /// The queues keep the container's namespace alive.
+    pub(super) fn pins(&self) -> bool {
+        !self.gone && self.place.as_ref().is_some_and(|place| place.pins)
     }
 
     pub(super) fn port(&self) -> PortId {
@@ -207,6 +210,13 @@ impl Book {
             let Network { tables, endpoints, .. } = network;
             endpoints.iter_mut().find(|endpoint| endpoint.port() == port).map(|endpoint| (&*tables, endpoint))
         })
+    }
+
+    /// Forget what was learned on a port: every network may hold frames that came in by it.
+    pub(super) fn forget(&self, port: PortId) {
+        for network in &self.networks {
+            network.tables.forget_port(port);
+        }
     }
 
     /// A number for a new port: in turn, so that a number is not used again while somebody may remember it.

@@ -1,7 +1,7 @@
 //! How do endpoints come and go? Everything about a request is checked before anything is made; the engine reads the
 //! port before the container's interface is set up, so that its first frame is switched.
 
-use frame::MacAddr;
+use frame::{DropReason, MacAddr};
 use ipnet::IpNet;
 use ports::netns::NamespaceRef;
 
@@ -10,8 +10,11 @@ use super::attach::{self, Inside, Made, Wanted};
 use super::book::{Book, Endpoint, Network};
 use super::state::EndpointRecord;
 use super::switch::{Inner, Switch, together};
-use super::types::{EndpointInfo, EndpointSpec};
+use super::types::{EndpointInfo, EndpointSpec, PortKind};
 use super::validate;
+
+/// The largest MTU of a TAP: 65,535 octets less an Ethernet header (`tun_net_init`, drivers/net/tun.c).
+const TAP_MTU: u32 = 65_521;
 
 impl Switch {
     /// Attach a container to a network.
@@ -59,6 +62,9 @@ impl Inner {
         let mac = choose_mac(network, spec.mac, ip)?;
         let gateway = network.record.gateway;
         let mtu = network.record.mtu;
+        if spec.kind == PortKind::Tap {
+            validate::range("mtu of a network with a TAP", mtu, 68, TAP_MTU)?;
+        }
         let inside = self.home.look_into(&reference)?;
         let ifname = inside.free_ifname(spec.ifname.as_deref())?;
         let port = book.take_port()?;
@@ -69,7 +75,7 @@ impl Inner {
             kind: spec.kind,
             offload: spec.offload,
             queues: self.engine.workers(),
-            persist: self.store.is_some(),
+            persist: self.durable,
         };
         let Made { place, queues } = attach::make(&self.home, &inside, &wanted)?;
         let record = EndpointRecord {
@@ -119,7 +125,11 @@ impl Inner {
         };
         let now = self.engine.clock().now();
         let told = network.tables.neighbors(|table| table.set_control(record.ip.addr(), record.mac, Some(port), now));
-        told.map_err(|error| full(&error))?;
+        // Whoever asked for the address before it was there gets no answer any more.
+        let waited = told.map_err(|error| full(&error))?.len();
+        if let Some(drops) = network.tables.drops.iter().last() {
+            drops.add(DropReason::HostUnreachable, waited as u64);
+        }
         if record.pinned {
             network.tables.mac.set_static(record.mac, port).map_err(|error| full(&error))?;
         }
@@ -143,17 +153,16 @@ impl Inner {
     /// # Errors
     /// The devices could not be removed: the endpoint stays, without queues.
     fn detach(&self, book: &mut Book, name: &str, index: usize) -> Result<(), Fault> {
-        let network = book.network_mut(name)?;
-        let Some(endpoint) = network.endpoints.get(index) else { return Ok(()) };
-        let port = endpoint.port();
+        let Some(endpoint) = book.network(name)?.endpoints.get(index) else { return Ok(()) };
+        let (port, ip) = (endpoint.port(), endpoint.record.ip.addr());
         self.engine.detach(port);
-        network.tables.forget_port(port);
+        book.network(name)?.tables.neighbors(|table| table.remove_control(ip));
+        book.forget(port);
         if let Some(place) = &endpoint.place {
             attach::remove(&self.home, &endpoint.record.netns, endpoint.record.mac, place)?;
         }
-        let endpoint = network.endpoints.remove(index);
-        let ip = endpoint.record.ip.addr();
-        network.tables.neighbors(|table| table.remove_control(ip));
+        let network = book.network_mut(name)?;
+        network.endpoints.remove(index);
         network.addresses.release(ip);
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Switch {
         let settings = validate::network(spec, &others)?;
         let record = NetworkRecord {
             name: spec.name.clone(),
-            id: rand::random::<[u8; 32]>().iter().map(|octet| format!("{octet:02x}")).collect(),
+            id: rand::random::<[u64; 4]>().map(|part| format!("{part:016x}")).concat(),
             number: book.take_network()?.0,
             subnet: settings.subnet,
             gateway: settings.gateway,

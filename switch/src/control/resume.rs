@@ -45,13 +45,13 @@ impl Inner {
             tracing::error!(endpoint = record.name, "cannot take up the endpoint again: {fault}");
             None
         });
-        let Some(Again { place, queues, ifname, up, pins }) = found else {
+        let Some(Again { place, queues, ifname, up }) = found else {
             tracing::warn!(endpoint = record.name, netns = record.netns, "the endpoint's interface is gone");
             return Endpoint::gone(record);
         };
         record.ifname = ifname;
         record.ifindex = if place.ifindex == 0 { record.ifindex } else { place.ifindex };
         let counts = self.engine.attach(port, queues);
-        Endpoint { inside_up: up, pins, ..Endpoint::here(record, place, counts) }
+        Endpoint { inside_up: up, ..Endpoint::here(record, place, counts) }
     }
 }

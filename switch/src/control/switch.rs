@@ -24,7 +24,7 @@ pub struct SwitchConfig {
     pub state_dir: Option<PathBuf>,
 }
 
-/// The most workers: a TAP has at most 256 queues (`MAX_TAP_QUEUES`, linux/if_tun.h), and more than this never helps.
+/// The most workers: a TAP has at most 256 queues (`MAX_TAP_QUEUES`, `drivers/net/tun.c`), and more than this never helps.
 pub const MOST_WORKERS: usize = 64;
 
 /// A running switch. Clones are handles on the same one.
@@ -35,9 +35,12 @@ pub struct Switch(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) engine: Arc<Engine>,
     pub(super) home: Home,
-    pub(super) store: Option<Store>,
+    /// Is the state kept, and are devices to outlive the switch?
+    pub(super) durable: bool,
     pub(super) hub: Arc<TraceHub>,
     book: Mutex<Book>,
+    /// Let go at the end, so that another switch can have the folder.
+    store: Mutex<Option<Store>>,
     watcher: Mutex<Option<Watcher>>,
     api: Mutex<Option<ApiServer>>,
 }
@@ -69,9 +72,10 @@ impl Switch {
         let inner = Arc::new(Inner {
             engine,
             home,
-            store,
+            durable: store.is_some(),
             hub,
             book: Mutex::new(Book::resume(&state)),
+            store: Mutex::new(store),
             watcher: Mutex::default(),
             api: Mutex::default(),
         });
@@ -109,7 +113,7 @@ impl Switch {
     /// # Errors
     /// Everything that could not be removed or written down.
     pub fn stop(&self) -> Result<(), Fault> {
-        self.leave(self.0.store.is_none())
+        self.leave(!self.0.durable)
     }
 
     /// Leave, and remove every network and endpoint.
@@ -137,6 +141,7 @@ impl Switch {
         if let Some(watcher) = watcher {
             watcher.stop();
         }
+        lock(&self.0.store).take();
         left
     }
 }
@@ -161,7 +166,7 @@ impl Inner {
     /// # Errors
     /// The system refused; the state on disk is the one before.
     pub(super) fn persist(&self, book: &Book) -> Result<(), Fault> {
-        self.store.as_ref().map_or(Ok(()), |store| store.save(&book.state()))
+        lock(&self.store).as_ref().map_or(Ok(()), |store| store.save(&book.state()))
     }
 
     /// Make everything known to the workers and to the trace.

@@ -111,6 +111,24 @@ pub struct NetworkSpec {
     pub forward_reserved: bool,
 }
 
+impl NetworkSpec {
+    /// A network of this name, everything else as it is when nobody says otherwise.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            subnet: None,
+            gateway: None,
+            gateway_mode: GatewayMode::default(),
+            mtu: None,
+            mac_limit: None,
+            mac_capacity: None,
+            ageing: None,
+            arp: ArpMode::default(),
+            forward_reserved: false,
+        }
+    }
+}
+
 /// A network as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInfo {
@@ -171,6 +189,22 @@ pub struct EndpointSpec {
     /// Pin its MAC address to its port: a static entry that no other port can take over.
     #[serde(default, rename = "static")]
     pub pinned: bool,
+}
+
+impl EndpointSpec {
+    /// An endpoint for this namespace (a name, a path, or `pid:PID`), everything else as it is when nobody says otherwise.
+    pub fn in_namespace(netns: &str) -> Self {
+        Self {
+            netns: netns.to_owned(),
+            endpoint: None,
+            ifname: None,
+            ip: None,
+            mac: None,
+            kind: PortKind::default(),
+            offload: true,
+            pinned: false,
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -104,8 +104,9 @@ impl Drop for Watcher {
 /// A port that keeps its container's namespace alive.
 struct Pinning {
     port: PortId,
+    reference: NamespaceRef,
     identity: NamespaceId,
-    /// Hears of the name's end; `None` when it has ended.
+    /// Hears of the name's end; `None` when it has ended, or when nothing tells of it and it has to be asked for.
     watch: Option<Watch>,
 }
 
@@ -155,13 +156,14 @@ fn hear(inner: &Weak<Inner>, failures: &Receiver<PortFailure>) {
 impl Pinning {
     /// Has the namespace neither its name nor a process any more?
     fn is_abandoned(&mut self) -> bool {
-        if let Some(watch) = &mut self.watch {
-            if !watch.is_gone().unwrap_or(false) {
-                return false;
-            }
-            self.watch = None; // a process's end stays readable for ever
+        if let Some(watch) = &mut self.watch
+            && !watch.is_gone().unwrap_or(false)
+        {
+            return false;
         }
-        holders(self.identity).is_ok_and(|processes| processes.is_empty())
+        self.watch = None; // a process's end stays readable for ever
+        let named = NamespaceId::of_path(&self.reference.path()).is_ok_and(|identity| identity == self.identity);
+        !named && holders(self.identity).is_ok_and(|processes| processes.is_empty())
     }
 }
 
@@ -169,18 +171,19 @@ impl Inner {
     /// Ports that keep their namespace alive.
     fn pinning(&self) -> Vec<Pinning> {
         let book = self.book();
-        let pinning = book.endpoints().filter(|(_, endpoint)| endpoint.pins && !endpoint.gone);
+        let pinning = book.endpoints().filter(|(_, endpoint)| endpoint.pins());
         pinning
             .filter_map(|(_, endpoint)| {
                 let identity = endpoint.place.as_ref()?.identity;
                 let reference: NamespaceRef = endpoint.record.netns.parse().ok()?;
-                Some(Pinning { port: endpoint.port(), identity, watch: reference.watch(identity).ok() })
+                let watch = reference.watch(identity).ok();
+                Some(Pinning { port: endpoint.port(), reference, identity, watch })
             })
             .collect()
     }
 
     fn is_pinning(&self, port: PortId) -> bool {
-        self.book().by_port(port).is_some_and(|(_, endpoint)| endpoint.pins && !endpoint.gone)
+        self.book().by_port(port).is_some_and(|(_, endpoint)| endpoint.pins())
     }
 
     /// A port's devices are gone.
@@ -262,8 +265,10 @@ impl Inner {
             return false;
         }
         tracing::warn!(endpoint = endpoint.record.name, "the port is gone: {why}");
+        let ip = endpoint.record.ip.addr();
+        tables.neighbors(|table| table.remove_control(ip));
         self.engine.detach(port);
-        tables.forget_port(port);
+        book.forget(port);
         true
     }
 }

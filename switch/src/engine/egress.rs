@@ -105,7 +105,8 @@ impl Egress {
 
     /// Write everything that is queued.
     pub(super) fn flush(&mut self, burst: &Batch, made: &Batch, snapshot: &Snapshot, tracing: &mut Tracing) {
-        while let Some(port) = self.touched.pop() {
+        let mut touched = std::mem::take(&mut self.touched);
+        for port in touched.drain(..) {
             let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { continue };
             for (lane, batch) in [(Lane::Burst, burst), (Lane::Made, made)] {
                 let mut picks = std::mem::take(if lane == Lane::Burst { &mut slot.burst } else { &mut slot.made });
@@ -133,6 +134,7 @@ impl Egress {
                 }
             }
         }
+        self.touched = touched; // keeps its room
     }
 }
 

@@ -22,7 +22,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// Run a test on a thread in a namespace of its own, or say loudly that it was skipped.
-pub fn in_a_world(test: impl FnOnce() + Send) {
+pub(crate) fn in_a_world(test: impl FnOnce() + Send) {
     let _alone = alone();
     let ran = thread::scope(|scope| {
         let world = scope.spawn(|| {
@@ -40,61 +40,61 @@ pub fn in_a_world(test: impl FnOnce() + Send) {
 }
 
 /// A container: a namespace with nothing but `lo`.
-pub struct Container(pub Namespace);
+pub(crate) struct Container(pub(crate) Namespace);
 
 impl Container {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let namespace = Namespace::create().unwrap();
         namespace.enter(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap()).unwrap();
         Self(namespace)
     }
 
     /// What a user would write for it.
-    pub fn netns(&self) -> String {
+    pub(crate) fn netns(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_fd().as_raw_fd())
     }
 
-    pub fn links(&self) -> Links {
+    pub(crate) fn links(&self) -> Links {
         Links::in_namespace(&self.0).unwrap()
     }
 
-    pub fn link(&self, name: &str) -> Option<Link> {
+    pub(crate) fn link(&self, name: &str) -> Option<Link> {
         self.links().by_name(name).unwrap()
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         names(&self.links())
     }
 }
 
-pub fn names(links: &Links) -> Vec<String> {
+pub(crate) fn names(links: &Links) -> Vec<String> {
     links.list().unwrap().into_iter().map(|link| link.name).collect()
 }
 
 /// The names of the interfaces beside the switch itself.
-pub fn home_names() -> Vec<String> {
+pub(crate) fn home_names() -> Vec<String> {
     names(&Links::open().unwrap())
 }
 
-pub fn start(workers: usize, state_dir: Option<&std::path::Path>) -> Switch {
+pub(crate) fn start(workers: usize, state_dir: Option<&std::path::Path>) -> Switch {
     Switch::start(SwitchConfig { workers, state_dir: state_dir.map(Into::into) }).unwrap()
 }
 
-pub fn network(value: serde_json::Value) -> NetworkSpec {
+pub(crate) fn network(value: serde_json::Value) -> NetworkSpec {
     serde_json::from_value(value).unwrap()
 }
 
-pub fn endpoint(value: serde_json::Value) -> EndpointSpec {
+pub(crate) fn endpoint(value: serde_json::Value) -> EndpointSpec {
     serde_json::from_value(value).unwrap()
 }
 
-pub fn find(switch: &Switch, network: &str, endpoint: &str) -> EndpointInfo {
+pub(crate) fn find(switch: &Switch, network: &str, endpoint: &str) -> EndpointInfo {
     let info = switch.network(network).unwrap();
     info.endpoints.into_iter().find(|found| found.endpoint == endpoint).unwrap()
 }
 
 /// Wait until the endpoint is in that state, and say how long it took.
-pub fn wait_for(switch: &Switch, network: &str, endpoint: &str, state: PortState) -> Duration {
+pub(crate) fn wait_for(switch: &Switch, network: &str, endpoint: &str, state: PortState) -> Duration {
     let start = Instant::now();
     loop {
         let found = find(switch, network, endpoint);
@@ -106,14 +106,8 @@ pub fn wait_for(switch: &Switch, network: &str, endpoint: &str, state: PortState
     }
 }
 
-/// How many descriptors this process has.
-pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Which network namespaces this process's descriptors and threads are in does not matter; how many there are of a kind
-/// of descriptor does.
-pub fn describe_descriptors() -> Vec<String> {
+/// What this process's descriptors are open on, sorted, without the numbers that differ from one to the next.
+pub(crate) fn describe_descriptors() -> Vec<String> {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap();
     let mut list: Vec<String> = fds
         .filter_map(|fd| Some(std::fs::read_link(fd.ok()?.path()).ok()?.display().to_string()))

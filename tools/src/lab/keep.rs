@@ -193,11 +193,10 @@ fn keep(words: &[String]) -> Result<(), String> {
     world::enter_own_namespaces()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
     let scene = Scene::build(plan)?;
-    let server = switch::control::api::serve(&scene.switch, &socket_of(&folder)).map_err(|fault| fault.to_string())?;
+    scene.switch.serve(&socket_of(&folder)).map_err(|fault| fault.to_string())?;
     write_file(&folder, &scene)?;
     println!("ready");
     signals.forever().next();
-    drop(server);
     let removed = scene.switch.stop_and_remove().map_err(|fault| fault.to_string());
     drop(scene);
     fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -20,7 +20,7 @@ const PAYLOAD_OCTETS: usize = 56;
 ///
 /// # Errors
 /// When the namespace or the socket is refused. No answer is not an error: `Ok(None)`.
-pub fn ping(from: &Namespace, to: Ipv4Addr, sequence: u16, patience: Duration) -> io::Result<Option<Duration>> {
+pub(super) fn ping(from: &Namespace, to: Ipv4Addr, sequence: u16, patience: Duration) -> io::Result<Option<Duration>> {
     from.enter(|| exchange(to, sequence, patience))?
 }
 

@@ -19,13 +19,13 @@ const SILENCE: Duration = Duration::from_millis(120);
 
 /// How many hosts and networks there are to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Hosts in all.
-    pub hosts: u8,
+    pub(super) hosts: u8,
     /// Networks; every one is peered with every other.
-    pub networks: u8,
+    pub(super) networks: u8,
     /// Seconds after which the switch forgets a silent host.
-    pub ageing_secs: u32,
+    pub(super) ageing_secs: u32,
 }
 
 impl Plan {
@@ -37,16 +37,16 @@ impl Plan {
 }
 
 /// `net1` is 10.0.1.0/24, and so on.
-pub fn subnet_of(network: u8) -> Ipv4Net {
+pub(super) fn subnet_of(network: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, network + 1, 0), 24)
 }
 
 /// The hosts and their switch.
-pub struct Scene {
+pub(super) struct Scene {
     /// The hosts, by number.
-    pub hosts: Vec<Host>,
+    pub(super) hosts: Vec<Host>,
     /// The switch that joins them.
-    pub switch: Switch,
+    pub(super) switch: Switch,
     /// TAP or veth, as the machine allows.
     kind: PortKind,
     trace: TraceReader,
@@ -58,7 +58,7 @@ impl Scene {
     ///
     /// # Errors
     /// One line that says what could not be made.
-    pub fn build(plan: Plan) -> Result<Self, String> {
+    pub(super) fn build(plan: Plan) -> Result<Self, String> {
         let kind = if can_open_tun() { PortKind::Tap } else { PortKind::Veth };
         let config = SwitchConfig { workers: 1, state_dir: None };
         let switch = Switch::start(config).map_err(|fault| fault.to_string())?;
@@ -66,7 +66,9 @@ impl Scene {
         let mut hosts = Vec::new();
         for network in 0..plan.networks {
             let name = format!("net{}", network + 1);
-            switch.create_network(network_spec(&name, network, plan.ageing_secs)).map_err(|fault| fault.to_string())?;
+            switch
+                .create_network(&network_spec(&name, network, plan.ageing_secs))
+                .map_err(|fault| fault.to_string())?;
             for place in 0..plan.hosts_of(network) {
                 let ip = Ipv4Addr::new(10, 0, network + 1, 11 + hosts.len() as u8);
                 let host =
@@ -85,7 +87,7 @@ impl Scene {
     }
 
     /// What the ports are, in words.
-    pub fn kind_words(&self) -> &'static str {
+    pub(super) fn kind_words(&self) -> &'static str {
         match self.kind {
             PortKind::Tap => "TAPs in wire mode",
             PortKind::Veth => "veths with their offloads off (this user may not open /dev/net/tun)",
@@ -93,12 +95,12 @@ impl Scene {
     }
 
     /// A host's address.
-    pub fn ip(&self, host: usize) -> Ipv4Addr {
+    pub(super) fn ip(&self, host: usize) -> Ipv4Addr {
         self.hosts[host].ip
     }
 
     /// Frames that a host's own kernel has received; 0 when it cannot be asked.
-    pub fn received(&self, host: usize) -> u64 {
+    pub(super) fn received(&self, host: usize) -> u64 {
         self.hosts[host].received_frames().unwrap_or(0)
     }
 
@@ -106,7 +108,7 @@ impl Scene {
     ///
     /// # Errors
     /// When it cannot even be sent.
-    pub fn ping(&mut self, from: usize, to: usize, patience: Duration) -> io::Result<bool> {
+    pub(super) fn ping(&mut self, from: usize, to: usize, patience: Duration) -> io::Result<bool> {
         self.ping_ip(from, self.hosts[to].ip, patience)
     }
 
@@ -114,7 +116,7 @@ impl Scene {
     ///
     /// # Errors
     /// When it cannot even be sent.
-    pub fn ping_gateway(&mut self, from: usize, patience: Duration) -> io::Result<bool> {
+    pub(super) fn ping_gateway(&mut self, from: usize, patience: Duration) -> io::Result<bool> {
         let [a, b, c, _] = self.hosts[from].ip.octets();
         self.ping_ip(from, Ipv4Addr::new(a, b, c, 1), patience)
     }
@@ -126,7 +128,7 @@ impl Scene {
     }
 
     /// The records of every frame since the last call, once the switch has fallen silent; in the order of their numbers.
-    pub fn records(&mut self) -> Vec<Record> {
+    pub(super) fn records(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
         while let Ok(record) = self.trace.next(SILENCE) {
             records.push(record);
@@ -136,7 +138,7 @@ impl Scene {
     }
 
     /// Wait until a network's MAC table has no learned entry any more; `false` when it keeps some for far too long.
-    pub fn wait_until_forgotten(&self, network: &str) -> bool {
+    pub(super) fn wait_until_forgotten(&self, network: &str) -> bool {
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
             let rows = self.switch.mac(Some(network)).unwrap_or_default();
@@ -149,7 +151,7 @@ impl Scene {
     }
 
     /// The MAC tables of all networks, as `lanyard show mac` prints them.
-    pub fn mac_table_lines(&self) -> Vec<String> {
+    pub(super) fn mac_table_lines(&self) -> Vec<String> {
         let rows = self.switch.mac(None).unwrap_or_default();
         crate::show::macs(rows).lines().map(str::to_owned).collect()
     }
@@ -174,7 +176,7 @@ fn connect(switch: &Switch, host: &Host, kind: PortKind) -> Result<(), Fault> {
         offload: false,
         ..EndpointSpec::in_namespace(&format!("pid:{}", host.pid()))
     };
-    switch.connect(&host.network, spec).map(|_| ())
+    switch.connect(&host.network, &spec).map(|_| ())
 }
 
 #[cfg(test)]

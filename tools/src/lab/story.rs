@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When a ping cannot even be sent, or the output is closed.
-pub fn tell(scene: &mut Scene, style: Style) -> io::Result<bool> {
+pub(super) fn tell(scene: &mut Scene, style: Style) -> io::Result<bool> {
     let mut teller = Teller { style, widths: Widths::default(), out: io::stdout().lock(), lost: 0, true_so_far: true };
     teller.opening(scene)?;
     for act in [cold_ping, second_ping, unknown_unicast, the_gateway, next_network] {
@@ -86,7 +86,7 @@ impl Teller<'_> {
     fn closing(&mut self, scene: &Scene) -> io::Result<()> {
         self.act(
             "What the switch has learned",
-            "Nobody told it any of this; every row was taught by a frame's source address.",
+            "Nobody told it: the source address of some frame taught each learned row. The gateway rows are the switch itself.",
         )?;
         for line in scene.mac_table_lines() {
             writeln!(self.out, "  {line}")?;

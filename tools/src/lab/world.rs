@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Uid, getgid, getuid};
 
 /// The hidden subcommand that makes a process an anchor.
-pub const ANCHOR: &str = "__anchor";
+pub(crate) const ANCHOR: &str = "__anchor";
 
 /// Leave the machine's own network: from here on, this process is in a network namespace of its own, and root in it.
 ///
@@ -23,7 +23,7 @@ pub const ANCHOR: &str = "__anchor";
 ///
 /// # Errors
 /// One line that says what is not allowed, and the mend.
-pub fn enter_own_namespaces() -> Result<(), String> {
+pub(super) fn enter_own_namespaces() -> Result<(), String> {
     let (uid, gid) = (getuid(), getgid());
     if Uid::effective().is_root() {
         return unshare(CloneFlags::CLONE_NEWNET)
@@ -44,18 +44,18 @@ pub fn enter_own_namespaces() -> Result<(), String> {
 }
 
 /// May this process open `/dev/net/tun`? Where not, the lab uses veths, which a user namespace always can.
-pub fn can_open_tun() -> bool {
+pub(super) fn can_open_tun() -> bool {
     fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
 }
 
 /// A host of the lab.
-pub struct Host {
+pub(super) struct Host {
     /// `h1`, `h2`, ...
-    pub name: String,
+    pub(super) name: String,
     /// The network it is on.
-    pub network: String,
+    pub(super) network: String,
     /// Its address.
-    pub ip: Ipv4Addr,
+    pub(super) ip: Ipv4Addr,
     anchor: Child,
     // Held open: its end is what ends the anchor.
     _lifeline: ChildStdin,
@@ -66,7 +66,7 @@ impl Host {
     ///
     /// # Errors
     /// When the process cannot be started or has no namespace to live in.
-    pub fn start(name: &str, network: &str, ip: Ipv4Addr) -> io::Result<Self> {
+    pub(super) fn start(name: &str, network: &str, ip: Ipv4Addr) -> io::Result<Self> {
         let mut anchor =
             Command::new("/proc/self/exe").args([ANCHOR, name]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(lifeline), Some(output)) = (anchor.stdin.take(), anchor.stdout.take()) else {
@@ -83,12 +83,12 @@ impl Host {
     }
 
     /// The anchor's process id, which names the host's namespaces.
-    pub fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.anchor.id()
     }
 
     /// Frames that the host's own kernel has received on `eth0`, from `/proc/PID/net/dev` (proc_net_dev(5)).
-    pub fn received_frames(&self) -> Option<u64> {
+    pub(super) fn received_frames(&self) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/net/dev", self.pid())).ok()?;
         let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
@@ -103,7 +103,7 @@ impl Drop for Host {
 }
 
 /// What an anchor does: take a network namespace of its own, say `ready`, and wait until the lab is gone.
-pub fn be_anchor() -> ExitCode {
+pub(crate) fn be_anchor() -> ExitCode {
     if let Err(why) = prepare_host() {
         println!("{why}");
         return ExitCode::FAILURE;

@@ -13,8 +13,10 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, socket, sockopt,
 };
 
-use super::CONNECTIONS;
 use crate::control::Fault;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
 
 /// The name, given back when this is dropped.
 pub(super) struct Claimed {
@@ -96,7 +98,7 @@ fn listen_at(path: &Path) -> nix::Result<UnixListener> {
     bind(server.as_raw_fd(), &UnixAddr::new(path)?)?;
     let ready = fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-        .and_then(|()| listen(&server, Backlog::new(CONNECTIONS as i32)?));
+        .and_then(|()| listen(&server, Backlog::new(BACKLOG)?));
     if let Err(errno) = ready {
         let _ = fs::remove_file(path);
         return Err(errno);

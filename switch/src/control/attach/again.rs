@@ -24,8 +24,6 @@ pub(in crate::control) struct Again {
     pub(in crate::control) ifname: String,
     /// Is the container's end up?
     pub(in crate::control) up: bool,
-    /// Do the queues keep the namespace alive?
-    pub(in crate::control) pins: bool,
 }
 
 /// Find the endpoint's devices and open them. `Ok(None)` when they are gone.
@@ -50,8 +48,8 @@ fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> 
         if offload { ports::tap::create(name, queues).map(boxed) } else { ports::wire::open(name, queues).map(boxed) }
     });
     let queues = opened.map_err(|error| entering(&record.netns, error))?.map_err(tun)?;
-    let place = Place { identity: inside.identity, nsid, ifindex: link.index, host: None };
-    Ok(Some(Again { place, queues, ifname: link.name, up: link.up, pins: !inside.is_home }))
+    let place = Place { identity: inside.identity, nsid, ifindex: link.index, pins: !inside.is_home, host: None };
+    Ok(Some(Again { place, queues, ifname: link.name, up: link.up }))
 }
 
 /// The TAP of that number, if its name or its MAC address is the one it had; else the one of that name and address.
@@ -82,8 +80,9 @@ fn host_end(
     let identity = inside.map_or(home.identity, |inside| inside.identity);
     let queues = home.enter(|| veth::open(home, &host, queues, record.offload))?;
     // No interface has the number 0: an end that cannot be looked at is not to be taken for another.
-    let place = Place { identity, nsid, ifindex: peer.as_ref().map_or(0, |peer| peer.index), host: Some(host) };
+    let ifindex = peer.as_ref().map_or(0, |peer| peer.index);
+    let place = Place { identity, nsid, ifindex, pins: false, host: Some(host) };
     let ifname = peer.as_ref().map_or_else(|| record.ifname.clone(), |peer| peer.name.clone());
     let up = peer.map_or(link.running, |peer| peer.up);
-    Ok(Some(Again { place, queues: boxed(queues), ifname, up, pins: false }))
+    Ok(Some(Again { place, queues: boxed(queues), ifname, up }))
 }

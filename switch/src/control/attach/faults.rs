@@ -8,28 +8,14 @@ use ports::netlink::NetlinkError;
 use super::super::Fault;
 
 /// A netlink request that was refused.
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(super) fn netlink(error: NetlinkError) -> Fault {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => not_permitted(format!("to {}", error.what()), "CAP_NET_ADMIN"),
-        _ => {
-            let what = format!("cannot {}", error.what());
-            match error.detail() {
-                Some(detail) => Fault::io(format!("{what} ({detail})"), io::Error::from_raw_os_error_or(&error)),
-                None => Fault::io(what, io::Error::from_raw_os_error_or(&error)),
-            }
-        }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return not_permitted(format!("to {}", error.what()), "CAP_NET_ADMIN");
     }
-}
-
-/// The cause of a [`NetlinkError`], without its sentence.
-trait Cause {
-    fn from_raw_os_error_or(error: &NetlinkError) -> io::Error;
-}
-
-impl Cause for io::Error {
-    fn from_raw_os_error_or(error: &NetlinkError) -> io::Error {
-        error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
-    }
+    let detail = error.detail().map_or(String::new(), |detail| format!(" ({detail})"));
+    let cause = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+    Fault::io(format!("cannot {}{detail}", error.what()), cause)
 }
 
 /// A namespace that could not be entered.

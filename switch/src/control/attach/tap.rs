@@ -74,7 +74,7 @@ fn finish<Q: Persist>(
     {
         first.persist(true).map_err(|error| system("cannot make the TAP persistent", error))?;
     }
-    let place = Place { identity: inside.identity, nsid, ifindex, host: None };
+    let place = Place { identity: inside.identity, nsid, ifindex, pins: false, host: None };
     Ok(Made { place, queues: boxed(queues) })
 }
 

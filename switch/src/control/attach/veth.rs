@@ -31,7 +31,7 @@ pub(super) fn pair(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<
     let finished = finish(home, inside, wanted, &host);
     match finished {
         Ok((ifindex, queues)) => {
-            let place = Place { identity: inside.identity, nsid, ifindex, host: Some(host) };
+            let place = Place { identity: inside.identity, nsid, ifindex, pins: false, host: Some(host) };
             Ok(Made { place, queues: boxed(queues) })
         }
         Err(fault) => Err(match home.links.delete(host.ifindex) {
