@@ -2,8 +2,8 @@
 //!
 //! | a frame's journey | file | answer |
 //! | --- | --- | --- |
-//! | may a switch look at it? | [`admit`] | its Ethernet header, or why it is dropped |
-//! | who is speaking? | [`learn`] | what its source taught the [`mac_table`] |
+//! | may a switch look at it? | [`mod@admit`] | its Ethernet header, or why it is dropped |
+//! | who is speaking? | [`mod@learn`] | what its source taught the [`mac_table`] |
 //! | where is who it speaks to? | [`lookup`] | known, gateway, group, unknown, on the same port |
 //! | and if that is not known, or everybody? | [`flood`] | every other port, once |
 //! | addressed to the gateway? | [`mod@route`] | next hop by longest prefix, answer, or ICMP error |

@@ -47,6 +47,7 @@ drop_reasons! {
     // forwarding/route
     NotRoutable        "not-routable"         "addressed to the gateway, but carries no IPv4 or ARP"
     BadIpHeader        "bad-ip-header"        "its IPv4 header is malformed or its checksum wrong"
+    BadFragment        "bad-fragment"         "a fragment for the gateway that overlaps others or is one too many"
     NotUnicastIp       "not-unicast-ip"       "its IP destination is not one a router forwards (group, loopback, zero)"
     MartianSource      "martian-source"       "its IP source is not of the network it came from"
     NoRoute            "no-route"             "no route to its IP destination"

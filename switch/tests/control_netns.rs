@@ -9,6 +9,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use control_world::*;
+use lanyard_switch::control::state::State;
 use lanyard_switch::control::types::{PortKind, PortState};
 use lanyard_switch::control::{Fault, Switch, SwitchConfig};
 use serde_json::json;
@@ -295,6 +296,12 @@ fn endpoints_are_there_again_after_a_restart() {
             assert!(host.link("eth0").is_some(), "{kind} stays");
         }
         hosts[0].links().rename(hosts[0].link("eth0").unwrap().index, "renamed0").unwrap();
+
+        // As if the program had been killed before it had noted the interface's number.
+        let file = folder.path().join("state.json");
+        let mut state = State::from_file(&std::fs::read(&file).unwrap()).unwrap();
+        state.networks[0].endpoints[1].ifindex = 0;
+        std::fs::write(&file, state.to_file().unwrap()).unwrap();
 
         let switch = start(1, Some(folder.path()));
         let mut expected = before;

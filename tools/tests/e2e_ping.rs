@@ -32,7 +32,9 @@ fn pings_of_all_sizes(workers: usize) {
             assert!(pings.is_perfect(), "{} -> {}, {size} octets: {}", from.name(), to.name(), pings.text);
         }
     });
-    assert_eq!(world.json("show drops"), serde_json::json!([]));
+    // While the first container is alone, what it has to say finds nobody.
+    let dropped = world.rows("show drops", |row| row["reason"] != "no-other-port");
+    assert!(dropped.is_empty(), "{dropped:?}");
 }
 
 #[test]
@@ -77,17 +79,16 @@ fn arping_hears_one_answer_from_the_right_station() {
         let mac = to.mac().to_string().to_uppercase();
         assert!(said.contains("Received 1 response(s)") && said.contains(&mac), "{said}");
     });
-    let hosts = two_of_each_gateway(&world);
-    let said = hosts.run("arping -c 1 -w 3 -I eth0 10.20.0.1").ok();
+    let (asker, other) = (world.host("asker", Kind::Tap), world.host("other", Kind::Veth));
+    let said = asker.run("arping -c 1 -w 3 -I eth0 10.20.0.1").ok();
     let gateway = world.json("network inspect blue")["gateway_mac"].as_str().unwrap().to_uppercase();
     assert!(said.contains("Received 1 response(s)") && said.contains(&gateway), "{said}");
     // Duplicate address detection (RFC 5227) finds the one who has it, and nobody where nobody has it.
-    assert_eq!(hosts.run("arping -D -c 1 -w 2 -I eth0 10.20.0.2").code, Some(1));
-    assert_eq!(hosts.run("arping -D -c 1 -w 1 -I eth0 10.20.0.200").code, Some(0));
-}
-
-fn two_of_each_gateway(world: &World) -> Host {
-    world.host("asker", Kind::Tap)
+    let detect = |ip: &str| asker.run(&format!("arping -D -c 1 -w 1 -I eth0 {ip}")).code;
+    assert_eq!(
+        (detect(&other.ip().to_string()), detect("10.20.0.1"), detect("10.20.0.200")),
+        (Some(1), Some(1), Some(0))
+    );
 }
 
 #[test]

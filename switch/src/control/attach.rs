@@ -19,16 +19,17 @@ mod veth;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use frame::MacAddr;
 use ipnet::IpNet;
 use ports::Port;
 use ports::link::{Link, Links};
 use ports::netns::{Namespace, NamespaceId, NamespaceRef};
 
+use again::our_tap;
 pub(super) use again::{Again, again};
 use faults::{entering, netlink, system};
 
 use super::Fault;
+use super::state::EndpointRecord;
 use super::types::PortKind;
 
 /// Frames that wait in the kernel for a TAP's reader.
@@ -56,11 +57,9 @@ pub(super) struct Inside {
 
 /// What the interface is to be.
 pub(super) struct Wanted<'a> {
-    pub(super) ifname: &'a str,
-    pub(super) mac: MacAddr,
+    /// Its names, address, kind and mode.
+    pub(super) record: &'a EndpointRecord,
     pub(super) mtu: u32,
-    pub(super) kind: PortKind,
-    pub(super) offload: bool,
     /// One queue for each worker.
     pub(super) queues: usize,
     /// Is the interface to outlive the program?
@@ -167,7 +166,7 @@ impl Inside {
 /// # Errors
 /// What the system refused, with the capability that is missing or the mend.
 pub(super) fn make(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<Made, Fault> {
-    home.enter(|| match (wanted.kind, wanted.offload) {
+    home.enter(|| match (wanted.record.kind, wanted.record.offload) {
         (PortKind::Tap, true) => tap::offloading(home, inside, wanted),
         (PortKind::Tap, false) => tap::wire(home, inside, wanted),
         (PortKind::Veth, _) => veth::pair(home, inside, wanted),
@@ -193,31 +192,35 @@ pub(super) fn raise(inside: &Inside, place: &Place, ip: IpNet, gateway: Option<I
     Ok(())
 }
 
-/// Remove the devices; the engine has closed its queues already. What is gone is fine.
+/// Remove the devices; the engine has closed its queues already. What is gone is fine. Without a place (it was not taken
+/// up again after a restart) they are looked for by what was written down.
 ///
 /// # Errors
 /// The kernel refused to remove what is there.
-pub(super) fn remove(home: &Home, netns: &str, mac: MacAddr, place: &Place) -> Result<(), Fault> {
-    if let Some(host) = &place.host {
-        return match home.links.by_name(&host.name).map_err(netlink)? {
+pub(super) fn remove(home: &Home, record: &EndpointRecord, place: Option<&Place>) -> Result<(), Fault> {
+    if let Some(name) = &record.host_ifname {
+        return match home.links.by_name(name).map_err(netlink)? {
             Some(link) => home.links.delete(link.index).map_err(netlink),
             None => Ok(()),
         };
     }
-    let inside = netns.parse().ok().and_then(|reference| home.look_into(&reference).ok());
+    let inside = record.netns.parse().ok().and_then(|reference| home.look_into(&reference).ok());
     // Without a way into the namespace: it took the TAP along.
-    if let Some(inside) = inside.filter(|inside| inside.identity == place.identity)
-        && let Some(link) = inside.links.by_index(place.ifindex).map_err(netlink)?
-        && is_tap(&link)
+    if let Some(inside) = inside.filter(|inside| place.is_none_or(|place| place.identity == inside.identity))
+        && let Some(link) = match place {
+            Some(place) if place.ifindex == 0 => None,
+            Some(place) => inside.links.by_index(place.ifindex).map_err(netlink)?.filter(is_tap),
+            None => our_tap(&inside, record)?,
+        }
     {
         return inside.links.delete(link.index).map_err(netlink);
     }
-    if place.ifindex != 0 {
+    if place.is_none_or(|place| place.ifindex != 0) {
         return Ok(());
     }
     // It was moved out; what is moved out of a container usually comes back here.
     let links = home.links.list().map_err(netlink)?;
-    let mut moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(mac));
+    let mut moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(record.mac));
     moved.try_for_each(|link| home.links.delete(link.index).map_err(netlink))
 }
 
@@ -226,7 +229,12 @@ fn is_tap(link: &Link) -> bool {
     link.kind.as_deref() == Some("tun")
 }
 
-/// A name that no other interface has: nobody sees it for longer than a moment, or (a veth's host end) needs to read it.
+/// A name for a veth's host end.
+pub(super) fn host_name() -> String {
+    unique_name("lyv")
+}
+
+/// A name that no other interface has.
 fn unique_name(prefix: &str) -> String {
     format!("{prefix}{:08x}", rand::random::<u32>())
 }

@@ -56,31 +56,18 @@ impl Inner {
         if let Some(ifname) = &spec.ifname {
             validate::ifname(ifname)?;
         }
-        // The address is only taken in a copy, which replaces the book's own when the device is made.
+        // The address is only taken in a copy, which replaces the book's own when all has been checked.
         let mut addresses = network.addresses.clone();
         let ip = addresses.take(spec.ip, &endpoint)?;
         let mac = choose_mac(network, spec.mac, ip)?;
-        let gateway = network.record.gateway;
-        let mtu = network.record.mtu;
         if spec.kind == PortKind::Tap {
-            validate::range("mtu of a network with a TAP", mtu, 68, TAP_MTU)?;
+            validate::range("mtu of a network with a TAP", network.record.mtu, 68, TAP_MTU)?;
         }
         let inside = self.home.look_into(&reference)?;
         let ifname = inside.free_ifname(spec.ifname.as_deref())?;
-        let port = book.take_port()?;
-        let wanted = Wanted {
-            ifname: &ifname,
-            mac,
-            mtu,
-            kind: spec.kind,
-            offload: spec.offload,
-            queues: self.engine.workers(),
-            persist: self.durable,
-        };
-        let Made { place, queues } = attach::make(&self.home, &inside, &wanted)?;
         let record = EndpointRecord {
             name: endpoint,
-            port: port.0,
+            port: book.take_port()?.0,
             netns: reference.to_string(),
             ifname,
             ip,
@@ -88,14 +75,14 @@ impl Inner {
             kind: spec.kind,
             offload: spec.offload,
             pinned: spec.pinned,
-            host_ifname: place.host.as_ref().map(|host| host.name.clone()),
-            ifindex: place.ifindex,
+            host_ifname: (spec.kind == PortKind::Veth).then(attach::host_name),
+            ifindex: 0,
         };
-        let counts = self.engine.attach(port, queues);
         let network = book.network_mut(name)?;
-        network.endpoints.push(Endpoint::here(record, place, counts));
+        network.endpoints.push(Endpoint::gone(record));
         network.addresses = addresses;
-        if let Err(fault) = self.finish(book, name, &inside, gateway) {
+        // Written down before it is made: whatever a crash leaves behind is found again by its names.
+        if let Err(fault) = self.persist(book).and_then(|()| self.bring(book, name, &inside)) {
             return Err(self.undo(book, name, fault));
         }
         let info = book.network(name)?.endpoints.last().map(|endpoint| endpoint.info(name));
@@ -103,14 +90,22 @@ impl Inner {
     }
 
     /// The last endpoint of the network becomes one that frames reach.
-    fn finish(&self, book: &Book, name: &str, inside: &Inside, gateway: Option<std::net::IpAddr>) -> Result<(), Fault> {
+    fn bring(&self, book: &mut Book, name: &str, inside: &Inside) -> Result<(), Fault> {
+        let network = book.network_mut(name)?;
+        let (mtu, gateway) = (network.record.mtu, network.record.gateway);
+        let Some(endpoint) = network.endpoints.last_mut() else { return Ok(()) };
+        let wanted = Wanted { record: &endpoint.record, mtu, queues: self.engine.workers(), persist: self.durable };
+        let Made { place, queues } = attach::make(&self.home, inside, &wanted)?;
+        let record = EndpointRecord { ifindex: place.ifindex, ..endpoint.record.clone() };
+        let counts = self.engine.attach(endpoint.port(), queues);
+        *endpoint = Endpoint::here(record, place.clone(), counts);
+        let ip = endpoint.record.ip;
         let network = book.network(name)?;
-        let Some(endpoint) = network.endpoints.last() else { return Ok(()) };
-        self.introduce(network, endpoint)?;
-        self.publish(book);
-        if let Some(place) = &endpoint.place {
-            attach::raise(inside, place, endpoint.record.ip, gateway)?;
+        if let Some(endpoint) = network.endpoints.last() {
+            self.introduce(network, endpoint)?;
         }
+        self.publish(book);
+        attach::raise(inside, &place, ip, gateway)?;
         self.persist(book)
     }
 
@@ -142,6 +137,9 @@ impl Inner {
         let Some(last) = last else { return fault };
         let left = self.detach(book, name, last);
         self.publish(book);
+        if let Err(unwritten) = self.persist(book) {
+            tracing::error!("{unwritten}"); // the next change writes everything
+        }
         match left {
             Ok(()) => fault,
             Err(left) => Fault::Several(format!("{fault}; and then: {left}")),
@@ -158,9 +156,7 @@ impl Inner {
         self.engine.detach(port);
         book.network(name)?.tables.neighbors(|table| table.remove_control(ip));
         book.forget(port);
-        if let Some(place) = &endpoint.place {
-            attach::remove(&self.home, &endpoint.record.netns, endpoint.record.mac, place)?;
-        }
+        attach::remove(&self.home, &endpoint.record, endpoint.place.as_ref())?;
         let network = book.network_mut(name)?;
         network.endpoints.remove(index);
         network.addresses.release(ip);

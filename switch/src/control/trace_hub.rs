@@ -136,7 +136,7 @@ impl TraceHub {
             .name("trace".into())
             .spawn(move || pump(&hub, &records))
             .map_err(|error| Fault::io("cannot start the trace", error))?;
-        engine.trace(Some(TraceSink {
+        engine.trace(Some(&TraceSink {
             records: sender,
             lost: Arc::clone(&self.lost),
             last_number: Arc::clone(&self.last_number),

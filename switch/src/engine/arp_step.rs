@@ -30,7 +30,7 @@ impl Context<'_> {
         let response = response?;
         observer.step(Step::Arp(response.step));
         for held in &response.released {
-            release(held, response.step.sender_mac, view, self.now, self.outbox);
+            release(held, response.step.sender_mac, view, self.now, self.worker, self.outbox);
         }
         match (response.replied, response.consumed) {
             (true, _) => Some(Verdict::Answered),

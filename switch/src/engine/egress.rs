@@ -80,8 +80,9 @@ impl Egress {
         self.slots.get_mut(port.index())?.take()
     }
 
-    pub(super) fn ports(&self) -> impl Iterator<Item = PortId> {
-        self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).map(|(index, _)| PortId(index as u16))
+    pub(super) fn ports(&self) -> Vec<PortId> {
+        let present = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        present.map(|(index, _)| PortId(index as u16)).collect()
     }
 
     /// Queue frame `index` of `lane` at `port`.

@@ -138,12 +138,17 @@ impl Context<'_> {
     }
 
     fn answer_echo<O: Observer>(&mut self, request: &Frame, observer: &mut O) -> Verdict {
-        let answered = write_echo(request, self.view, Target::Port(self.from), self.outbox);
-        if !answered {
-            return Verdict::Drop(DropReason::BadIpHeader);
-        }
-        observer.step(Step::Routed(RouteStep::EchoAnswered));
-        Verdict::Answered
+        let mut reply = self.outbox.take_scratch();
+        let verdict = if !icmp::write_echo_reply(request, &mut reply) {
+            Verdict::Drop(DropReason::BadIpHeader)
+        } else if !send_fragments(&mut reply, self.view, Target::Port(self.from), self.outbox) {
+            Verdict::Drop(DropReason::EgressFull)
+        } else {
+            observer.step(Step::Routed(RouteStep::EchoAnswered));
+            Verdict::Answered
+        };
+        self.outbox.give_scratch_back(reply);
+        verdict
     }
 
     /// A fragment of something for the gateway itself: keep it until the others have come, then answer if it was a ping.
@@ -153,7 +158,7 @@ impl Context<'_> {
         let verdict = match offered {
             Offered::Waiting => Verdict::Consumed,
             Offered::Complete => self.answer_echo(&whole, observer),
-            Offered::Discarded => Verdict::Drop(DropReason::BadIpHeader),
+            Offered::Discarded => Verdict::Drop(DropReason::BadFragment),
         };
         self.outbox.give_scratch_back(whole);
         verdict
@@ -187,9 +192,10 @@ fn send_on<O: Observer>(
     if frame.offload().wire_octets(frame.octets()) <= view.mtu + HEADER_OCTETS {
         return verdict;
     }
-    match send_pieces(frame, view, target, outbox) {
-        true => Verdict::Fragmented { network: view.id },
-        false => Verdict::Drop(DropReason::EgressFull),
+    if send_pieces(frame, view, target, outbox) {
+        Verdict::Fragmented { network: view.id }
+    } else {
+        Verdict::Drop(DropReason::EgressFull)
     }
 }
 
@@ -225,14 +231,6 @@ fn send_fragments(frame: &mut Frame, view: &NetworkView, target: Target, outbox:
     }
 }
 
-/// Put the reply to a ping on its way, in fragments where the network's MTU demands it.
-fn write_echo(request: &Frame, view: &NetworkView, target: Target, outbox: &mut Outbox) -> bool {
-    let mut reply = outbox.take_scratch();
-    let sent = icmp::write_echo_reply(request, &mut reply) && send_fragments(&mut reply, view, target, outbox);
-    outbox.give_scratch_back(reply);
-    sent
-}
-
 /// Put an ICMP error on its way, if the rate allows one.
 fn tell(
     about: &Frame,
@@ -263,17 +261,29 @@ pub(super) fn ask(view: &NetworkView, ip: Ipv4Addr, outbox: &mut Outbox) {
     }
 }
 
-/// The next hop of a held frame is known now: send it on. Without room in the outbox it is lost, as on a full queue.
-pub(super) fn release(held: &Held, mac: MacAddr, view: &NetworkView, now: Millis, outbox: &mut Outbox) {
+/// The next hop of a held frame is known now: send it on, or count why it cannot go.
+pub(super) fn release(held: &Held, mac: MacAddr, view: &NetworkView, now: Millis, worker: usize, outbox: &mut Outbox) {
     let mut frame = outbox.take_scratch();
     frame.fill(&held.octets, held.offload);
-    let target = match send_on(&mut frame, mac, view, now, outbox, &mut ()) {
+    let verdict = send_on(&mut frame, mac, view, now, outbox, &mut ());
+    let target = match verdict {
         Verdict::Unicast { to } => Some(Target::Port(to)),
         Verdict::Flood { .. } => Some(Target::Flood { except: None }),
         _ => None, // in pieces, and on its way; or it cannot go
     };
-    if let Some(out) = target.and_then(|target| outbox.add(view.id, target)) {
-        out.fill(frame.octets(), frame.offload());
+    let lost = match (verdict, target) {
+        (Verdict::Drop(reason), _) => Some(reason),
+        (_, Some(target)) => match outbox.add(view.id, target) {
+            Some(out) => {
+                out.fill(frame.octets(), frame.offload());
+                None
+            }
+            None => Some(DropReason::EgressFull),
+        },
+        _ => None,
+    };
+    if let (Some(reason), Some(drops)) = (lost, view.tables.drops.of(worker)) {
+        drops.add(reason, 1);
     }
     outbox.give_scratch_back(frame);
 }

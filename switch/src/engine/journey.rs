@@ -39,6 +39,8 @@ pub(super) struct Context<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) next_hops: &'a mut NextHops,
     pub(super) shared: &'a Shared,
+    /// Whose counters to use.
+    pub(super) worker: usize,
 }
 
 /// Take a frame from its port to its verdict. Frames that the switch makes on the way lie in the outbox afterwards; the

@@ -89,7 +89,7 @@ impl Shared {
     /// A worker reads one queue more or less.
     fn queues(&self, worker: usize, change: isize) {
         if let Some(queues) = self.queues.get(worker) {
-            queues.fetch_add(change as usize, Ordering::Relaxed); // wraps for -1
+            queues.fetch_add(change.cast_unsigned(), Ordering::Relaxed); // wraps for -1
         }
     }
 }
@@ -161,10 +161,15 @@ impl Engine {
         self.shared.queues.get(worker).map_or(0, |queues| queues.load(Ordering::Relaxed))
     }
 
-    /// Hand queue *i* to worker *i*, and return when every worker has its own. Fewer queues than workers leave the
-    /// other workers unable to send there; more are closed.
-    pub fn attach(&self, port: PortId, queues: Vec<Box<dyn Port>>) -> Arc<PerWorker<PortCount>> {
+    /// Hand each worker a queue, and return when every worker has its own. Fewer queues than workers leave the
+    /// other workers unable to send there; more are closed. Which worker gets the first queue goes round with the port's
+    /// number, so that ports with a single receiving queue are shared out. The workers begin to read it when a
+    /// snapshot with the port is published.
+    pub fn attach(&self, port: PortId, mut queues: Vec<Box<dyn Port>>) -> Arc<PerWorker<PortCount>> {
         let counts = Arc::new(PerWorker::new(self.count));
+        if queues.len() == self.count {
+            queues.rotate_right(port.index() % self.count);
+        }
         let mut queues = queues.into_iter();
         self.tell_all(|done| {
             let queue = queues.next()?;
@@ -185,9 +190,9 @@ impl Engine {
     }
 
     /// Send the story of every frame to `sink` from now on, or to nobody.
-    pub fn trace(&self, sink: Option<TraceSink>) {
+    pub fn trace(&self, sink: Option<&TraceSink>) {
         for worker in self.handles().iter() {
-            let _ = worker.commands.send(Command::Trace(sink.clone()));
+            let _ = worker.commands.send(Command::Trace(sink.cloned()));
             let _ = worker.waker.wake();
         }
     }

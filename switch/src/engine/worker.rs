@@ -138,6 +138,10 @@ impl Worker {
 
     /// Read one burst of a port and carry out what the journey says; whether there may be more.
     fn serve(&mut self, port: PortId) -> bool {
+        // A port that is attached but not published yet keeps its frames until it is.
+        if self.snapshot.port(port).is_none() {
+            return false;
+        }
         let Some(slot) = self.egress.slot(port) else { return false };
         self.burst.clear();
         let room = self.burst.capacity();
@@ -201,6 +205,7 @@ impl Worker {
             outbox: &mut self.outbox,
             next_hops: &mut self.next_hops,
             shared: &self.shared,
+            worker: self.index,
         };
         journey(&mut self.burst[index], &mut context, observer)
     }
@@ -217,6 +222,7 @@ impl Worker {
         self.tracing.burst.push(record);
         self.carry_out(verdict, index, port, snapshot, view, &mut steps);
         if let Some(record) = self.tracing.burst.last_mut() {
+            steps.append(&mut record.steps); // a port that could not be queued at
             record.steps = steps;
         }
     }
@@ -324,6 +330,9 @@ impl Worker {
             match command {
                 Command::Publish(snapshot, done) => {
                     self.snapshot = snapshot;
+                    for port in self.egress.ports() {
+                        self.mark_ready(port);
+                    }
                     let _ = done.send(());
                 }
                 Command::Attach { port, queue, counts, done } => {
@@ -337,8 +346,9 @@ impl Worker {
                 Command::Trace(sink) => self.tracing.sink = sink,
                 Command::Stop => {
                     self.stopped = true;
-                    let ports: Vec<PortId> = self.egress.ports().collect();
-                    ports.into_iter().for_each(|port| self.close(port, None));
+                    for port in self.egress.ports() {
+                        self.close(port, None);
+                    }
                 }
             }
         }

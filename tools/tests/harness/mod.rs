@@ -259,6 +259,9 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if thread::panicking() {
+            for what in ["show ports", "show drops", "show workers"] {
+                println!("{}", self.lanyard(what).out);
+            }
             println!("the daemon's log:\n{}", self.log());
         }
     }

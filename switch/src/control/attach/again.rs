@@ -4,7 +4,6 @@
 //! A TAP attached from inside keeps its namespace alive, see [`ports::netns`]: such a port must be let go when nobody else
 //! is left there.
 
-use frame::MacAddr;
 use ports::Port;
 use ports::link::Link;
 use ports::netns::NamespaceRef;
@@ -40,7 +39,7 @@ pub(in crate::control) fn again(home: &Home, record: &EndpointRecord, queues: us
 }
 
 fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> Result<Option<Again>, Fault> {
-    let Some(link) = our_tap(inside, record.ifindex, &record.ifname, record.mac)? else { return Ok(None) };
+    let Some(link) = our_tap(inside, record)? else { return Ok(None) };
     let nsid = home.nsid_of(inside)?;
     let offload = record.offload;
     let name = link.name.as_str();
@@ -53,14 +52,18 @@ fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> 
 }
 
 /// The TAP of that number, if its name or its MAC address is the one it had; else the one of that name and address.
-fn our_tap(inside: &Inside, index: u32, name: &str, mac: MacAddr) -> Result<Option<Link>, Fault> {
-    let by_index = inside.links.by_index(index).map_err(netlink)?;
-    let ours = |link: &Link| is_tap(link) && (link.name == name || link.mac == Some(mac));
-    if let Some(link) = by_index.filter(ours) {
+pub(super) fn our_tap(inside: &Inside, record: &EndpointRecord) -> Result<Option<Link>, Fault> {
+    let same_mac = |link: &Link| link.mac == Some(record.mac);
+    // No number is known of one that was being made when the program ended.
+    if record.ifindex != 0
+        && let Some(link) = inside.links.by_index(record.ifindex).map_err(netlink)?
+        && is_tap(&link)
+        && (link.name == record.ifname || same_mac(&link))
+    {
         return Ok(Some(link));
     }
-    let by_name = inside.links.by_name(name).map_err(netlink)?;
-    Ok(by_name.filter(|link| is_tap(link) && link.mac == Some(mac)))
+    let by_name = inside.links.by_name(&record.ifname).map_err(netlink)?;
+    Ok(by_name.filter(|link| is_tap(link) && same_mac(link)))
 }
 
 fn host_end(

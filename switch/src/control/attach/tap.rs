@@ -63,11 +63,11 @@ fn finish<Q: Persist>(
     let made = home.links.by_name(name).map_err(netlink)?;
     let index = made.map_or(0, |link| link.index);
     if inside.is_home {
-        home.links.rename(index, wanted.ifname).map_err(netlink)?;
+        home.links.rename(index, &wanted.record.ifname).map_err(netlink)?;
     } else {
-        home.links.move_to(index, &inside.namespace, wanted.ifname).map_err(netlink)?;
+        home.links.move_to(index, &inside.namespace, &wanted.record.ifname).map_err(netlink)?;
     }
-    let ifindex = inside.named(wanted.ifname)?.index;
+    let ifindex = inside.named(&wanted.record.ifname)?.index;
     // Last, because a TAP that persists would not go by itself if one of the steps above failed.
     if wanted.persist
         && let Some(first) = queues.first()
@@ -82,7 +82,7 @@ fn set(links: &Links, name: &str, wanted: &Wanted<'_>) -> Result<(), Fault> {
     let Some(link) = links.by_name(name).map_err(netlink)? else {
         return Err(system("the new TAP vanished", io::ErrorKind::NotFound.into()));
     };
-    links.set_mac(link.index, wanted.mac).map_err(netlink)?;
+    links.set_mac(link.index, wanted.record.mac).map_err(netlink)?;
     links.set_mtu(link.index, wanted.mtu).map_err(netlink)?;
     links.set_txqueuelen(link.index, TX_QUEUE_FRAMES).map_err(netlink)?;
     links.set_gso_max(link.index, SUPER_FRAME_OCTETS).map_err(netlink)?;

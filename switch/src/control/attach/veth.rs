@@ -9,20 +9,21 @@ use ports::veth::VethQueue;
 
 use super::faults::{entering, netlink, packet, system};
 use super::tap::boxed;
-use super::{Home, HostEnd, Inside, Made, Place, SUPER_FRAME_OCTETS, Wanted, unique_name};
+use super::{Home, HostEnd, Inside, Made, Place, SUPER_FRAME_OCTETS, Wanted, host_name};
 use crate::control::Fault;
 
 /// A veth, both ends set, the host end up and read.
 pub(super) fn pair(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<Made, Fault> {
     let nsid = home.nsid_of(inside)?;
-    let name = unique_name("lyv");
+    let record = wanted.record;
+    let name = record.host_ifname.clone().unwrap_or_else(host_name);
     let host = home
         .links
         .create_veth(&VethPair {
             name: &name,
-            peer_name: wanted.ifname,
+            peer_name: &record.ifname,
             peer_namespace: Some(&inside.namespace),
-            peer_mac: Some(wanted.mac),
+            peer_mac: Some(record.mac),
             mtu: Some(wanted.mtu),
             peer_mtu: Some(wanted.mtu),
         })
@@ -46,17 +47,17 @@ fn finish(home: &Home, inside: &Inside, wanted: &Wanted<'_>, host: &HostEnd) -> 
     links.no_ipv6(host.ifindex).map_err(netlink)?;
     links.no_arp(host.ifindex).map_err(netlink)?;
     links.set_gso_max(host.ifindex, SUPER_FRAME_OCTETS).map_err(netlink)?;
-    let peer = inside.named(wanted.ifname)?;
+    let peer = inside.named(&wanted.record.ifname)?;
     inside.links.set_gso_max(peer.index, SUPER_FRAME_OCTETS).map_err(netlink)?;
-    if !wanted.offload {
-        let ifname = wanted.ifname;
+    if !wanted.record.offload {
+        let ifname = wanted.record.ifname.as_str();
         inside
             .namespace
             .enter(|| ethtool::offloads_off(ifname))
             .map_err(|error| entering(&inside.reference.to_string(), error))?
             .map_err(|error| system("cannot put the veth in wire mode", error))?;
     }
-    let queues = open(home, host, wanted.queues, wanted.offload)?;
+    let queues = open(home, host, wanted.queues, wanted.record.offload)?;
     Ok((peer.index, queues))
 }
 
