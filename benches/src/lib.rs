@@ -1,1 +1,15 @@
-//! One file, one question
+//! What do the benches have in common? How they count, wait and show. The benches themselves are under `benches/`, one
+//! folder for one question.
+//!
+//! | file | the question |
+//! | --- | --- |
+//! | [`stats`] | what do several runs come to? |
+//! | [`table`] | how does a person read them? |
+//! | [`progress`] | how far is it? |
+//! | [`machine`] | where did it run, and what did it cost there? |
+#![forbid(unsafe_code)]
+
+pub mod machine;
+pub mod progress;
+pub mod stats;
+pub mod table;

@@ -59,7 +59,6 @@ drop_reasons! {
     HostUnreachable    "host-unreachable"     "its next hop answered no ARP request"
     HeldQueueFull      "held-queue-full"      "too many frames already wait for that next hop's ARP reply"
     // switch/egress
-    EgressMtu          "egress-mtu"           "larger than the MTU of the port it should leave by"
     EgressFull         "egress-full"          "the queue of the port it should leave by is full"
     EgressDown         "egress-down"          "the port it should leave by has gone down"
 }

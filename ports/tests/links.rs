@@ -281,6 +281,53 @@ fn a_quiet_host_end_sends_nothing_of_its_own() {
     });
 }
 
+/// A UDP datagram from 10.9.0.2 to 10.66.0.1, port 9000, in a frame to the host end itself.
+fn knock(host: &Link) -> frame::Frame {
+    let mut ip = vec![0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 9, 0, 2, 10, 66, 0, 1];
+    let checksum = frame::offload::checksum::ipv4_header_checksum(&ip);
+    ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+    let mut octets = [host.mac.unwrap().0, MAC.0].concat();
+    octets.extend([8, 0]);
+    octets.extend(ip);
+    octets.extend([0x23, 0x28, 0x23, 0x28, 0, 12, 0, 0, b'k', b'n', b'o', b'k']);
+    frame::Frame::from_octets(&octets)
+}
+
+#[test]
+fn a_closed_host_end_lets_nothing_into_the_host() {
+    in_a_new_namespace(|links| {
+        let lo = get(links, "lo");
+        links.set_up(lo.index).unwrap();
+        links.add_address(lo.index, ("10.66.0.1".parse().unwrap(), 32)).unwrap();
+        let service = UdpSocket::bind("0.0.0.0:9000").unwrap();
+        let there = Namespace::create().unwrap();
+        let mut heard = Vec::new();
+        for name in ["open", "closed"] {
+            let (host, inside, peer) = veth(links, name, &there);
+            if name == "closed" {
+                links.no_ipv4(host.index).unwrap();
+            }
+            links.set_up(host.index).unwrap();
+            inside.set_up(peer.index).unwrap();
+            let begin = Instant::now();
+            while !get(links, name).running && begin.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let mut batch = frame::Batch::with_capacity(1);
+            batch.push().unwrap().fill(knock(&host).octets(), frame::OffloadHeader::NONE);
+            let sent = there.enter(|| {
+                let mut queues = ports::veth::open("eth0", 1, false).unwrap();
+                ports::Port::send(&mut queues[0], &batch, &[0]).unwrap()
+            });
+            assert_eq!(sent.unwrap(), 1);
+            service.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            heard.push(service.recv(&mut [0; 16]).is_ok());
+            links.delete(host.index).unwrap();
+        }
+        assert_eq!(heard, [true, false], "an open host end lets it in, a closed one does not");
+    });
+}
+
 /// Let the socket send datagrams of that many octets out of longer ones (`UDP_SEGMENT`, udp(7)); 0 is off.
 fn cut_into(socket: &UdpSocket, octets: libc::c_int) {
     let size = size_of_val(&octets) as libc::socklen_t;

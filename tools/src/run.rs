@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::thread::available_parallelism;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use switch::control::{Fault, Switch, SwitchConfig};
@@ -27,6 +28,7 @@ const MOST_UNASKED_WORKERS: usize = 4;
 /// end.
 pub(crate) fn run(socket: &Path, args: RunArgs) -> Result<(), Failure> {
     start_log()?;
+    allow_many_files();
     // Before anything is made, so that a signal at any moment is one to leave in order. The handlers stay to the end: a
     // second signal changes nothing.
     let mut signals =
@@ -46,6 +48,17 @@ pub(crate) fn run(socket: &Path, args: RunArgs) -> Result<(), Failure> {
         tracing::info!("leaving in order, after {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
     }
     switch.stop().map_err(|fault| refused(&fault))
+}
+
+/// Each port costs a descriptor for each worker; the soft limit of 1,024 that shells give is soon reached, so it is raised
+/// to the hard one.
+fn allow_many_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(limit) => tracing::debug!(limit, "open files allowed"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 fn unasked_workers() -> usize {

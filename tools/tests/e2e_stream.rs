@@ -28,13 +28,15 @@ fn host(world: &World, kind: Kind, end: u16) -> (Host, IpAddr) {
 fn one_to_all(workers: usize, from: Kind, check: impl Fn((&Host, IpAddr), (&Host, IpAddr))) {
     let world = World::with_blue(workers, "");
     let (sender, sender6) = host(&world, from, 1);
-    for to in Kind::ALL {
-        let (receiver, receiver6) = host(&world, to, 2);
-        check((&sender, sender.ip()), (&receiver, receiver.ip()));
-        check((&sender, sender6), (&receiver, receiver6));
+    let receivers = Kind::ALL.map(|to| host(&world, to, 2));
+    for (receiver, receiver6) in &receivers {
+        check((&sender, sender.ip()), (receiver, receiver.ip()));
+        check((&sender, sender6), (receiver, *receiver6));
     }
-    let dropped = world.json("show drops");
-    assert!(dropped.as_array().unwrap().iter().all(|row| row["reason"] == "egress-full"), "{dropped}");
+    // A receiver may be slower than TCP hopes, and the first container has nobody to talk to.
+    let ordinary = |row: &serde_json::Value| row["reason"] == "egress-full" || row["reason"] == "no-other-port";
+    let dropped = world.rows("show drops", |row| !ordinary(row));
+    assert!(dropped.is_empty(), "{dropped:?}");
 }
 
 fn streams(test: &str, from: Kind) {
@@ -136,16 +138,16 @@ fn as_on_a_wire(from: Kind, to: Kind) {
         socket.send_to(&[0x5a; 12_345], far.local_addr().unwrap()).unwrap();
         far.recv(&mut [0; 2000]).unwrap();
     }
+    harness::wait_for("tcpdump", PATIENCE, || sniffer.frames().len() > 2 * (1 << 20) / 1448);
     harness::wire::settle();
-    let frames = sniffer.frames();
-    let longest = frames.iter().map(Vec::len).max().unwrap();
+    let longest = sniffer.frames().iter().map(Vec::len).max().unwrap();
     assert_eq!(longest, 1514, "{from:?} -> {to:?}");
-    assert!(frames.len() > 2 * (1 << 20) / 1460, "{from:?} -> {to:?}: {} frames", frames.len());
     let said = explain(&sniffer);
-    let wrong: Vec<&str> =
-        said.lines().filter(|line| line.contains("incorrect") || line.contains("bad ")).take(5).collect();
+    let is_wrong = |line: &&str| ["incorrect", "bad cksum", "[bad ", "(bad "].iter().any(|word| line.contains(word));
+    let wrong: Vec<&str> = said.lines().filter(is_wrong).take(5).collect();
     assert!(wrong.is_empty(), "{from:?} -> {to:?}: {wrong:#?}");
-    assert!(said.matches("(correct)").count() > 1400 && said.contains("udp sum ok"), "{from:?} -> {to:?}");
+    let (tcp, udp) = (said.matches("(correct)").count(), said.matches("udp sum ok").count());
+    assert!(tcp > 1400 && udp > 20, "{from:?} -> {to:?}: {tcp} TCP checksums are right and {udp} UDP ones: {said:.9000}");
 }
 
 #[test]

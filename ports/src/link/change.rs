@@ -108,6 +108,25 @@ impl Links {
         Ok(())
     }
 
+    /// Let the host's own stack take no IPv4 packet from the interface: strict reverse path filtering (RFC 3704, 2.2;
+    /// `rp_filter` in the kernel's ip-sysctl.rst) refuses a source that is not routed back there, and on an interface
+    /// without address or route none is. Only a packet from 0.0.0.0 to everybody (DHCP) still passes. A packet
+    /// socket on the interface sees everything as before.
+    ///
+    /// # Errors
+    /// What is wrong with the interface. Where the sysctl cannot be written (read-only inside some containers), the log
+    /// says so.
+    pub fn no_ipv4(&self, index: u32) -> Result<(), NetlinkError> {
+        if let Some(link) = self.by_index(index)? {
+            let sysctl = format!("/proc/sys/net/ipv4/conf/{}/rp_filter", link.name);
+            let written = self.namespace.enter(|| fs::write(&sysctl, "1")).and_then(|written| written);
+            if let Err(error) = written {
+                tracing::warn!(%sysctl, %error, "a container can send IPv4 packets to the host by its veth");
+            }
+        }
+        Ok(())
+    }
+
     /// Set the MTU in octets.
     ///
     /// # Errors

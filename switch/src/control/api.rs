@@ -126,7 +126,9 @@ async fn accept(listener: UnixListener, router: &Router, mut stopped: watch::Rec
 
 async fn serve(stream: UnixStream, router: Router, mut stopped: watch::Receiver<bool>) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
+    // A client may close its side as soon as it has asked (`printf .. | nc -N -U`), and still wants its answer.
+    http.half_close(true)
+        .timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT)
         .max_headers(HEADER_LINES)
         .max_buf_size(HEADER_OCTETS);

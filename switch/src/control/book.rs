@@ -261,7 +261,7 @@ impl Book {
             let view = self.view(network);
             put(&mut snapshot.networks, network.id().index(), Arc::new(view));
             for endpoint in &network.endpoints {
-                let port = PortView { network: network.id(), mtu: network.record.mtu as usize };
+                let port = PortView { network: network.id() };
                 put(&mut snapshot.ports, endpoint.port().index(), port);
             }
         }

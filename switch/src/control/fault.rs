@@ -211,9 +211,6 @@ pub enum Fault {
     /// The state folder holds what this program cannot use.
     #[error("{0}")]
     State(String),
-    /// The request itself cannot be read.
-    #[error("{0}")]
-    BadRequest(String),
     /// The switch is leaving.
     #[error("the switch is stopping: start it again with 'lanyard run'")]
     Stopping,

@@ -74,8 +74,6 @@ impl Snapshot {
 pub struct PortView {
     /// Its network.
     pub network: NetworkId,
-    /// Largest IP packet, octets.
-    pub mtu: usize,
 }
 
 /// A network, as a worker needs to know it.

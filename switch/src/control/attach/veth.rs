@@ -45,6 +45,7 @@ pub(super) fn pair(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<
 fn finish(home: &Home, inside: &Inside, wanted: &Wanted<'_>, host: &HostEnd) -> Result<(u32, Vec<VethQueue>), Fault> {
     let links = &home.links;
     links.no_ipv6(host.ifindex).map_err(netlink)?;
+    links.no_ipv4(host.ifindex).map_err(netlink)?;
     links.no_arp(host.ifindex).map_err(netlink)?;
     links.set_gso_max(host.ifindex, SUPER_FRAME_OCTETS).map_err(netlink)?;
     let peer = inside.named(&wanted.record.ifname)?;
