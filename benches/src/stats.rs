@@ -26,7 +26,11 @@ impl Runs {
     pub fn median(&self) -> Option<f64> {
         let middle = self.0.len() / 2;
         let upper = *self.0.get(middle)?;
-        if self.0.len() % 2 == 1 { Some(upper) } else { self.0.get(middle - 1).map(|lower| f64::midpoint(*lower, upper)) }
+        if self.0.len() % 2 == 1 {
+            Some(upper)
+        } else {
+            self.0.get(middle - 1).map(|lower| f64::midpoint(*lower, upper))
+        }
     }
 
     /// The smallest.

@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use frame::{Batch, Frame};
+
 /// Frames of one port that were lost, counted since it was opened.
 #[derive(Debug, Default)]
 pub struct Losses {
@@ -103,6 +105,32 @@ pub(crate) fn send_each<'a>(
         }
     }
     Ok(taken)
+}
+
+/// Receive frames by a call that takes one at a time, until the batch is full or nothing is ready; how many came. The
+/// call fills the frame and says whether it is whole: read(2) cuts silently, so a full buffer may be less than
+/// the frame.
+///
+/// # Errors
+/// The port's health.
+pub(crate) fn recv_each(
+    batch: &mut Batch,
+    losses: &Losses,
+    mut recv: impl FnMut(&mut Frame) -> io::Result<bool>,
+) -> io::Result<usize> {
+    let before = batch.len();
+    while let Some(frame) = batch.spare().first_mut() {
+        match recv(frame) {
+            Ok(true) => batch.commit(1),
+            Ok(false) => losses.count_truncated(),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => break,
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(batch.len() - before)
 }
 
 #[cfg(test)]

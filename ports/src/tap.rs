@@ -43,16 +43,11 @@ const OFFLOADS: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F
 /// UDP super-frames, since Linux 6.2, and only as a pair.
 const UDP_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 
-/// Octets after which a burst of super-frames should go on: what two of them fill still lies in the second-level
-/// cache when it is written again, a batch of 64 (4 MiB) does not. See [`TapQueue::stop_bursts_after`].
-pub const WARM_OCTETS: usize = 128 * 1024;
-
 /// One queue of a TAP with virtio-net headers.
 pub struct TapQueue {
     name: Arc<str>,
     file: File,
     losses: Arc<Losses>,
-    burst_octets: usize,
 }
 
 /// Make a TAP with `queues` queues in the calling thread's network namespace, or attach to the persistent TAP of
@@ -75,8 +70,7 @@ pub fn create(name: &str, queues: usize) -> io::Result<Vec<TapQueue>> {
     for _ in 0..queues {
         let wanted = opened.first().map_or(name, |first| &*first.name);
         let (file, name) = open(wanted)?;
-        let burst_octets = usize::MAX;
-        opened.push(TapQueue { name: name.into(), file, losses: Arc::clone(&losses), burst_octets });
+        opened.push(TapQueue { name: name.into(), file, losses: Arc::clone(&losses) });
     }
     Ok(opened)
 }
@@ -106,13 +100,6 @@ impl TapQueue {
     pub fn losses(&self) -> Arc<Losses> {
         Arc::clone(&self.losses)
     }
-
-    /// Let [`Port::recv`] return once it has read this many octets ([`WARM_OCTETS`] is a good number), so that
-    /// super-frames go on while they are warm. Only for a caller that goes on until `Ok(0)`: with this, fewer frames
-    /// than there was room for no longer mean that the queue is drained.
-    pub fn stop_bursts_after(&mut self, octets: usize) {
-        self.burst_octets = octets;
-    }
 }
 
 impl Port for TapQueue {
@@ -125,27 +112,14 @@ impl Port for TapQueue {
     }
 
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize> {
-        let (before, mut octets) = (batch.len(), 0);
-        while octets < self.burst_octets
-            && let Some(frame) = batch.spare().first_mut()
-        {
+        let Self { file, losses, .. } = self;
+        losses::recv_each(batch, losses, |frame| {
             let area = frame.receive_area_with_header();
-            match self.file.read(area) {
-                // read(2) cuts silently: a full buffer may be less than the frame.
-                Ok(len) if len == area.len() => self.losses.count_truncated(),
-                Ok(len) => {
-                    frame.received_with_header(len);
-                    batch.commit(1);
-                    octets += len;
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => break,
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
-            }
-        }
-        Ok(batch.len() - before)
+            let len = file.read(area)?;
+            let whole = len < area.len();
+            frame.received_with_header(len);
+            Ok(whole)
+        })
     }
 
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {

@@ -79,25 +79,17 @@ impl Port for WireQueue {
     }
 
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize> {
-        let before = batch.len();
-        while self.receives
-            && let Some(frame) = batch.spare().first_mut()
-        {
-            let area = frame.receive_area();
-            match self.interface.recv(area) {
-                Ok(len) if len == area.len() => self.losses.count_truncated(),
-                Ok(len) => {
-                    frame.received(len);
-                    batch.commit(1);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => break,
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
-            }
+        if !self.receives {
+            return Ok(0);
         }
-        Ok(batch.len() - before)
+        let Self { interface, losses, .. } = self;
+        losses::recv_each(batch, losses, |frame| {
+            let area = frame.receive_area();
+            let len = interface.recv(area)?;
+            let whole = len < area.len();
+            frame.received(len);
+            Ok(whole)
+        })
     }
 
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {

@@ -236,22 +236,6 @@ fn tap_opened_inside_a_namespace_keeps_it_alive() {
 }
 
 #[test]
-fn tap_stops_a_burst_while_it_is_warm() {
-    let Some(world) = namespace() else { return };
-    let mut port = tap(&world, "t0", 1).remove(0);
-    furnish(&world, "t0");
-    let socket = udp(&world, "10.9.0.1:0");
-    for _ in 0..10 {
-        socket.send_to(&[0; 1000], "10.9.0.2:9").unwrap();
-    }
-    let mut batch = frame::Batch::with_capacity(64);
-    port.stop_bursts_after(3000);
-    assert_eq!(port.recv(&mut batch).unwrap(), 3, "the first to reach the limit is the last");
-    port.stop_bursts_after(tap::WARM_OCTETS);
-    assert_eq!(port.recv(&mut batch).unwrap(), 7);
-}
-
-#[test]
 fn wire_mode_shows_finished_frames_no_longer_than_the_mtu_allows() {
     let Some(world) = namespace() else { return };
     let mut ports = world.inside(|| wire::open("w0", 2)).unwrap();

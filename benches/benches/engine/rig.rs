@@ -242,6 +242,6 @@ fn snapshot(tables: Arc<NetworkTables>, ports: u16) -> Snapshot {
     };
     let mut snapshot = Snapshot::default();
     snapshot.networks.push(Some(Arc::new(view)));
-    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN, mtu: 1500 })).collect();
+    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN })).collect();
     snapshot
 }
