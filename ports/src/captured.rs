@@ -8,11 +8,13 @@
 
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use frame::Batch;
 
 use crate::Port;
+use crate::losses::Losses;
 
 /// Octets of a frame that are written at most. tcpdump's own default, above the longest frame of a port.
 pub const SNAPLEN: u32 = 262_144;
@@ -106,6 +108,10 @@ impl<P: Port, W: Write + Send, C: FnMut() -> Duration + Send> Port for Captured<
             self.write(picks[..taken].iter().map(|&pick| batch[pick as usize].octets()));
         }
         Ok(taken)
+    }
+
+    fn losses(&self) -> Option<Arc<Losses>> {
+        self.port.losses()
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

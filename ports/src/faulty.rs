@@ -8,10 +8,12 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use frame::{Batch, Frame, batch::BURST};
 
 use crate::Port;
+use crate::losses::Losses;
 
 /// How bad the line is: of a thousand frames received, how many meet each fault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,6 +155,10 @@ impl<P: Port> Port for Faulty<P> {
 
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
         self.port.send(batch, picks)
+    }
+
+    fn losses(&self) -> Option<Arc<Losses>> {
+        self.port.losses()
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -2,8 +2,11 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use frame::Batch;
+
+use crate::losses::Losses;
 
 /// One queue of a port. Frames come out of it and go into it in bursts; it never blocks.
 ///
@@ -35,6 +38,12 @@ pub trait Port: Send {
     /// # Errors
     /// The port's health, see above.
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize>;
+
+    /// What the port loses without the caller's doing, for all its queues together; `None` for a port that counts no
+    /// such thing.
+    fn losses(&self) -> Option<Arc<Losses>> {
+        None
+    }
 
     /// The descriptor that becomes readable when frames wait, for edge-triggered polling; `None` for a queue
     /// that only sends (a port with one queue, used by several workers).

@@ -95,11 +95,6 @@ impl TapQueue {
     pub fn set_persist(&self, on: bool) -> io::Result<()> {
         sys::tun_set_persist(self.file.as_fd(), on)
     }
-
-    /// What this TAP lost, for all its queues together.
-    pub fn losses(&self) -> Arc<Losses> {
-        Arc::clone(&self.losses)
-    }
 }
 
 impl Port for TapQueue {
@@ -125,6 +120,10 @@ impl Port for TapQueue {
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
         losses::send_each(pieces, &self.losses, |piece| self.file.write(piece))
+    }
+
+    fn losses(&self) -> Option<Arc<Losses>> {
+        Some(Arc::clone(&self.losses))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

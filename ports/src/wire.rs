@@ -62,11 +62,6 @@ impl WireQueue {
     pub fn set_persist(&self, on: bool) -> io::Result<()> {
         sys::tun_set_persist(descriptor(&self.interface), on)
     }
-
-    /// What this TAP lost, for all its queues together.
-    pub fn losses(&self) -> Arc<Losses> {
-        Arc::clone(&self.losses)
-    }
 }
 
 impl Port for WireQueue {
@@ -95,6 +90,10 @@ impl Port for WireQueue {
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].octets());
         losses::send_each(pieces, &self.losses, |piece| self.interface.send(piece))
+    }
+
+    fn losses(&self) -> Option<Arc<Losses>> {
+        Some(Arc::clone(&self.losses))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

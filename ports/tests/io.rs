@@ -124,7 +124,7 @@ fn tap_skips_what_the_kernel_refuses_and_goes_on() {
     let mut port = tap(&world, "t0", 1).remove(0);
     furnish(&world, "t0");
     let socket = udp(&world, "10.9.0.1:7777");
-    let (good, losses) = (datagram(7777, b"good"), port.losses());
+    let (good, losses) = (datagram(7777, b"good"), port.losses().unwrap());
     let no_segments = OffloadHeader { gso: GsoKind::Tcp4, ..OffloadHeader::NONE };
     let beyond = OffloadHeader { needs_checksum: true, checksum_start: 9000, ..OffloadHeader::NONE };
     let unknown = OffloadHeader { gso: GsoKind::Other(9), segment_octets: 100, ..OffloadHeader::NONE };
@@ -259,7 +259,7 @@ fn wire_mode_shows_finished_frames_no_longer_than_the_mtu_allows() {
         assert_eq!(port.send(&batch, &[1, 0]).unwrap(), 1);
         assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 4);
     }
-    assert_eq!(ports[1].losses().refused(), 2);
+    assert_eq!(ports[1].losses().unwrap().refused(), 2);
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn veth_skips_what_the_kernel_refuses_and_goes_on() {
     ];
     let batch = batch_of(&frames.each_ref().map(|(octets, offload)| (&octets[..], *offload)));
     assert_eq!(port.send(&batch, &[0, 1, 2, 3, 4, 5, 6]).unwrap(), 2);
-    assert_eq!(port.losses().refused(), 5);
+    assert_eq!(port.losses().unwrap().refused(), 5);
     assert_eq!(experiments(&receive_what_comes(&mut peer)), [1, 2]);
 }
 
@@ -391,7 +391,7 @@ fn veth_sends_more_than_one_call_holds() {
     assert_eq!(port.send(&batch, &picks).unwrap(), 150);
     let seen = experiments(&receive_until(&mut peer, |seen| seen.len() == 150));
     assert_eq!(seen, picks.iter().map(|&pick| pick as u8 + 1).collect::<Vec<_>>());
-    assert_eq!(peer.losses().overflowed(), 0);
+    assert_eq!(peer.losses().unwrap().overflowed(), 0);
 }
 
 #[test]
@@ -406,8 +406,8 @@ fn veth_counts_what_the_kernel_dropped_before_it_was_read() {
     }
     let received = experiments(&receive_what_comes(&mut peer)).len();
     assert!(received > 5000, "only {received} fit");
-    assert_eq!(received as u64 + peer.losses().overflowed(), SENT as u64);
-    assert!(peer.losses().overflowed() > 0);
+    assert_eq!(received as u64 + peer.losses().unwrap().overflowed(), SENT as u64);
+    assert!(peer.losses().unwrap().overflowed() > 0);
 }
 
 #[test]

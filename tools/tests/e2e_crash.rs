@@ -69,15 +69,9 @@ impl Scene {
     fn addresses(&self) -> Vec<String> {
         let addresses =
             |host: &Host| host.run("ip -4 -o addr show dev eth0").ok() + &host.run("ip -o link show eth0").ok();
-        // The state (UP, LOWER_UP) comes and goes with the daemon; name, MTU, MAC and IP addresses stay.
-        let steady = |text: String| {
-            let words = text.split_whitespace().filter(|word| !word.starts_with('<')).map(str::to_owned);
-            words
-                .skip_while(|word| word != "eth0")
-                .filter(|word| word != "DOWN" && word != "UP")
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
+        // The state comes and goes with the daemon; index, name, MTU, MAC and IP addresses stay.
+        let passing = |word: &&str| word.starts_with('<') || ["DOWN", "UP", "UNKNOWN"].contains(word);
+        let steady = |text: String| text.split_whitespace().filter(|word| !passing(word)).collect::<Vec<_>>().join(" ");
         self.pairs.iter().flat_map(|(a, b, _)| [steady(addresses(a)), steady(addresses(b))]).collect()
     }
 }

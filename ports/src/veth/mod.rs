@@ -131,11 +131,6 @@ fn join_fanout(socket: &Socket, first: Option<&Socket>) -> io::Result<()> {
 }
 
 impl VethQueue {
-    /// What this port lost, for all its queues together. Overflows are looked up after busy moments.
-    pub fn losses(&self) -> Arc<Losses> {
-        Arc::clone(&self.losses)
-    }
-
     /// Receive one burst and give it to `batch`; how many messages came, those dropped here included.
     fn receive_burst(&mut self, batch: &mut Batch) -> io::Result<usize> {
         let spare = batch.spare();
@@ -213,6 +208,11 @@ impl Port for VethQueue {
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
         self.messages.send(self.socket.as_fd(), pieces, &self.losses)
+    }
+
+    /// Overflows are looked up after busy moments.
+    fn losses(&self) -> Option<Arc<Losses>> {
+        Some(Arc::clone(&self.losses))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use frame::{MacAddr, NetworkId, PortId};
 use ipnet::IpNet;
+use ports::losses::Losses;
 
 use super::Fault;
 use super::attach::Place;
@@ -47,18 +48,20 @@ pub(super) struct Endpoint {
     /// A veth's host end is set up; always true for a TAP.
     pub(super) host_up: bool,
     pub(super) counts: Option<Arc<PerWorker<PortCount>>>,
+    /// What its port loses to the kernel, before the engine sees it.
+    pub(super) losses: Option<Arc<Losses>>,
 }
 
 impl Endpoint {
     /// One whose devices are there and up.
     pub(super) fn here(record: EndpointRecord, place: Place, counts: Arc<PerWorker<PortCount>>) -> Self {
         let (place, counts) = (Some(place), Some(counts));
-        Self { record, place, gone: false, inside_up: true, host_up: true, counts }
+        Self { record, place, gone: false, inside_up: true, host_up: true, counts, losses: None }
     }
 
     /// One whose devices were not found.
     pub(super) fn gone(record: EndpointRecord) -> Self {
-        Self { record, place: None, gone: true, inside_up: false, host_up: false, counts: None }
+        Self { record, place: None, gone: true, inside_up: false, host_up: false, counts: None, losses: None }
     }
 
     /// The queues keep the container's namespace alive.

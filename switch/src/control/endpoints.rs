@@ -97,8 +97,9 @@ impl Inner {
         let wanted = Wanted { record: &endpoint.record, mtu, queues: self.engine.workers(), persist: self.durable };
         let Made { place, queues } = attach::make(&self.home, inside, &wanted)?;
         let record = EndpointRecord { ifindex: place.ifindex, ..endpoint.record.clone() };
+        let losses = queues.first().and_then(|queue| queue.losses());
         let counts = self.engine.attach(endpoint.port(), queues);
-        *endpoint = Endpoint::here(record, place.clone(), counts);
+        *endpoint = Endpoint { losses, ..Endpoint::here(record, place.clone(), counts) };
         let ip = endpoint.record.ip;
         let network = book.network(name)?;
         if let Some(endpoint) = network.endpoints.last() {

@@ -51,7 +51,8 @@ impl Inner {
         };
         record.ifname = ifname;
         record.ifindex = if place.ifindex == 0 { record.ifindex } else { place.ifindex };
+        let losses = queues.first().and_then(|queue| queue.losses());
         let counts = self.engine.attach(port, queues);
-        Endpoint { inside_up: up, ..Endpoint::here(record, place, counts) }
+        Endpoint { inside_up: up, losses, ..Endpoint::here(record, place, counts) }
     }
 }

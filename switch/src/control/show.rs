@@ -119,6 +119,7 @@ fn port_row(network: &Network, endpoint: &Endpoint) -> PortRow {
     let sum = |pick: fn(&PortCount) -> &Count| {
         endpoint.counts.as_deref().map_or(0, |counts: &PerWorker<PortCount>| counts.sum(|count| pick(count).get()))
     };
+    let lost = endpoint.losses.as_deref().map_or(0, |losses| losses.truncated() + losses.overflowed());
     PortRow {
         network: network.name().to_owned(),
         port: endpoint.port().to_string(),
@@ -131,6 +132,7 @@ fn port_row(network: &Network, endpoint: &Endpoint) -> PortRow {
         rx_bytes: sum(|count| &count.rx_octets),
         tx_frames: sum(|count| &count.tx_frames),
         tx_bytes: sum(|count| &count.tx_octets),
-        drops: sum(|count| &count.drops),
+        drops: sum(|count| &count.drops) + lost,
+        overflows: lost,
     }
 }

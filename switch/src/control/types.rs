@@ -285,6 +285,9 @@ pub struct PortRow {
     pub tx_bytes: u64,
     /// Frames dropped on the way in or out.
     pub drops: u64,
+    /// Those among them that the kernel dropped, because the switch did not read them in time.
+    #[serde(default)]
+    pub overflows: u64,
 }
 
 /// A line of `show mac`.
