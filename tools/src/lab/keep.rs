@@ -192,7 +192,8 @@ fn keep(words: &[String]) -> Result<(), String> {
     let folder = PathBuf::from(folder);
     world::enter_own_namespaces()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
-    let scene = Scene::build(plan)?;
+    let mut scene = Scene::build(plan)?;
+    scene.stop_listening();
     scene.switch.serve(&socket_of(&folder)).map_err(|fault| fault.to_string())?;
     write_file(&folder, &scene)?;
     println!("ready");

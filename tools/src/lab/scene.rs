@@ -49,7 +49,8 @@ pub(super) struct Scene {
     pub(super) switch: Switch,
     /// TAP or veth, as the machine allows.
     kind: PortKind,
-    trace: TraceReader,
+    /// What the switch tells of each frame, for as long as somebody listens.
+    trace: Option<TraceReader>,
     pings: u16,
 }
 
@@ -81,9 +82,14 @@ impl Scene {
                 switch.peer(&name, &format!("net{}", other + 1), true).map_err(|fault| fault.to_string())?;
             }
         }
-        let mut scene = Self { hosts, switch, kind, trace, pings: 0 };
+        let mut scene = Self { hosts, switch, kind, trace: Some(trace), pings: 0 };
         scene.records(); // what the hosts said while their interfaces came up is not part of the story
         Ok(scene)
+    }
+
+    /// Stop listening: from here on the switch tells nobody, and tracing costs nothing.
+    pub(super) fn stop_listening(&mut self) {
+        self.trace = None;
     }
 
     /// What the ports are, in words.
@@ -130,7 +136,7 @@ impl Scene {
     /// The records of every frame since the last call, once the switch has fallen silent; in the order of their numbers.
     pub(super) fn records(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
-        while let Ok(record) = self.trace.next(SILENCE) {
+        while let Some(Ok(record)) = self.trace.as_ref().map(|trace| trace.next(SILENCE)) {
             records.push(record);
         }
         records.sort_by_key(|record: &Record| record.number);
