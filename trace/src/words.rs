@@ -68,7 +68,7 @@ pub fn sentence(record: &Record, step: &StepRecord) -> Sentence {
         StepRecord::Arp(arp) => {
             say("arp", format!("{}; {}", arp_message(arp), arp_noted(arp)), arp_outcome(&arp.outcome))
         }
-        StepRecord::LookedUp(lookup) => look_up(record, lookup),
+        StepRecord::LookedUp(lookup) => look_up(record, looked_up_for(record, step), lookup),
         StepRecord::Flooded { ports } => say(
             "flood",
             format!("to every other port of the network: {}", count(usize::from(*ports), "port")),
@@ -118,8 +118,17 @@ fn learn(record: &Record, learned: &LearnedRecord) -> Sentence {
     say("learn", fact, why)
 }
 
-fn look_up(record: &Record, lookup: &LookupRecord) -> Sentence {
-    let (destination, port) = (record.destination_text(), record.port_text());
+/// Whom a look-up was for, if not for the frame's own destination: once the next hop is known, it takes its place.
+fn looked_up_for<'a>(record: &'a Record, step: &StepRecord) -> Option<&'a Station> {
+    let before = record.steps.iter().take_while(|earlier| !std::ptr::eq(*earlier, step));
+    before.fold(None, |found, earlier| match earlier {
+        StepRecord::Resolved(ResolvedRecord::Known { station }) => Some(station),
+        _ => found,
+    })
+}
+
+fn look_up(record: &Record, next_hop: Option<&Station>, lookup: &LookupRecord) -> Sentence {
+    let (destination, port) = (next_hop.map_or_else(|| record.destination_text(), station_text), record.port_text());
     let (fact, why) = match lookup {
         LookupRecord::Known { port } => (
             format!("{destination}: the MAC table says {port}"),

@@ -158,7 +158,7 @@ fn every_other_sentence() {
 #[test]
 fn every_other_verdict() {
     for (verdict, expected) in [
-        (Verdict::Fragmented { network: frame::NetworkId(1) }, "cut into fragments for wan, each a frame of its own"),
+        (Verdict::Fragmented { network: frame::NetworkId(1) }, "cut into fragments for lan, each a frame of its own"),
         (Verdict::Answered, "answered: the switch replied itself"),
         (Verdict::Consumed, "taken in: it was for the switch itself, which has read it"),
         (Verdict::Held, "held: it waits until the next hop's MAC address is known"),
