@@ -60,7 +60,7 @@ mod tests {
             while Instant::now() < until {
                 std::hint::spin_loop();
             }
-            cpu_time_of_threads("busy-bee").unwrap() - before
+            cpu_time_of_threads("busy-bee").unwrap().saturating_sub(before)
         };
         let spent = thread::Builder::new().name("busy-bee".into()).spawn(busy).unwrap().join().unwrap();
         assert!(spent > Duration::from_millis(1), "{spent:?}");

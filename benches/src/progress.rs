@@ -48,6 +48,7 @@ impl Drop for Progress {
 }
 
 /// What is said at the beginning of step `number`, when the steps before have taken `elapsed`.
+#[allow(clippy::cast_precision_loss, reason = "numbers of steps are small")]
 fn line(number: usize, steps: usize, what: &str, elapsed: Duration) -> String {
     let done = number.saturating_sub(1);
     let left = steps.saturating_sub(done);

@@ -10,6 +10,12 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted.get(rank).copied().unwrap_or(0.0)
 }
 
+/// `total` shared out evenly among `by`; all of it where there is nobody.
+#[allow(clippy::cast_precision_loss, reason = "counts and nanoseconds of a bench are below 2^53")]
+pub fn per(total: u64, by: u64) -> f64 {
+    total as f64 / by.max(1) as f64
+}
+
 /// Several runs, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runs(Vec<f64>);
@@ -72,6 +78,11 @@ mod tests {
     fn the_ends_are_the_ends() {
         let runs = Runs::new([5.0, 1.0, 3.0]);
         assert_eq!((runs.least(), runs.most(), runs.sorted()), (Some(1.0), Some(5.0), &[1.0, 3.0, 5.0][..]));
+    }
+
+    #[test]
+    fn shares_are_even() {
+        assert_eq!([per(7, 2), per(0, 5), per(3, 0)], [3.5, 0.0, 3.0]);
     }
 
     #[test]

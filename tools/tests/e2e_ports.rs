@@ -25,7 +25,7 @@ struct Scene {
     h2: Host,
     /// Descriptors of the daemon before h2 was connected.
     descriptors: usize,
-    ping: Running,
+    _ping: Running,
 }
 
 impl Scene {
@@ -38,7 +38,7 @@ impl Scene {
         assert!(world.descriptors() > descriptors);
         let ping = h1.spawn(&format!("ping -n -q -i 0.002 {}", h2.ip()));
         wait_for("h2's entry", PATIENCE, || !world.macs_on("h2").is_empty());
-        Self { world, h1, h2, descriptors, ping }
+        Self { world, h1, h2, descriptors, _ping: ping }
     }
 
     /// Do it, and wait until `show ports` says so.

@@ -22,7 +22,6 @@ mod report;
 mod world;
 
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -74,7 +73,9 @@ fn main() -> ExitCode {
     } else {
         println!("{machine}\n{} rounds of {} s\n\n{}", options.rounds, options.seconds, results.table(&options.only));
     }
-    failures.iter().for_each(|failure| eprintln!("bridge: {failure}"));
+    for failure in &failures {
+        eprintln!("bridge: {failure}");
+    }
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -93,7 +94,7 @@ fn prepare(kinds: &[Kind]) -> io::Result<Vec<Subject>> {
 
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// All rounds, and what could not be measured.

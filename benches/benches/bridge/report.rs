@@ -68,7 +68,9 @@ impl Results {
             if number > 0 {
                 table.gap();
             }
-            rows.iter().for_each(|row| table.row(row.cells()));
+            for row in rows {
+                table.row(row.cells());
+            }
         }
         table
     }

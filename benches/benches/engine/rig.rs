@@ -49,7 +49,7 @@ impl Traffic {
     }
 
     /// Frames that leave for each that comes in.
-    pub(crate) const fn copies(self) -> usize {
+    pub(crate) const fn copies(self) -> u16 {
         if matches!(self, Self::FloodToEight) { 8 } else { 1 }
     }
 
@@ -65,7 +65,7 @@ impl Traffic {
             Self::TwoHosts => vec![join(station(1, 0), station(0, 0))],
             // 500 and 499 have no common divisor: the pairs differ for 249,500 frames.
             Self::ThousandMacs => {
-                (0..500 * 499).map(|n| join(station(1, (n % 499) as u16), station(0, (n % 500) as u16))).collect()
+                (0..500 * 499_u32).map(|n| join(station(1, (n % 499) as u16), station(0, (n % 500) as u16))).collect()
             }
             Self::FloodToEight => vec![join(MacAddr::BROADCAST, station(0, 0))],
         }
@@ -108,10 +108,13 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// A rig whose switch knows all stations.
+    ///
+    /// # Errors
+    /// The system has no thread or descriptor left, or no frame passes.
     pub(crate) fn new(workers: usize, traffic: Traffic, octets: usize) -> io::Result<Self> {
         let (engine, _) = Engine::start(workers)?;
         let tables = NetworkTables::new(MacTableConfig::default(), workers).map_err(io::Error::other)?;
-        let ports = traffic.copies() as u16 + 1;
+        let ports = traffic.copies() + 1;
         let mut peers = Vec::new();
         for port in 0..ports {
             let (queues, peer) = memory::pair(&format!("m{port}"), workers, RING, true)?;

@@ -55,6 +55,8 @@ pub(super) struct Worker {
     tracing: Tracing,
     /// Ports that may have frames.
     ready: Vec<PortId>,
+    /// Empty; changes places with `ready` at each turn, so that neither is ever allocated again.
+    spare: Vec<PortId>,
     stopped: bool,
 }
 
@@ -79,6 +81,7 @@ impl Worker {
             next_hops: NextHops::default(),
             tracing: Tracing::default(),
             ready: Vec::new(),
+            spare: Vec::new(),
             stopped: false,
         }
     }
@@ -120,7 +123,7 @@ impl Worker {
 
     /// Give each port that may have frames its turn; the ones that still have some stay marked.
     fn serve_ready(&mut self) {
-        let mut turn = std::mem::take(&mut self.ready);
+        let mut turn = std::mem::replace(&mut self.ready, std::mem::take(&mut self.spare));
         for port in turn.drain(..) {
             let mut bursts = 0;
             while self.serve(port) {
@@ -131,9 +134,7 @@ impl Worker {
                 }
             }
         }
-        if self.ready.is_empty() {
-            self.ready = turn; // keeps its room
-        }
+        self.spare = turn;
     }
 
     /// Read one burst of a port and carry out what the journey says; whether there may be more.
