@@ -59,10 +59,15 @@ impl Watcher {
     /// Listen from now on.
     ///
     /// # Errors
-    /// No socket or thread is left.
+    /// No socket or thread is left, or the switch may not listen.
     pub(super) fn start(inner: &Arc<Inner>, failures: Receiver<PortFailure>) -> Result<Self, Fault> {
         let fault = |error| Fault::io("cannot watch the ports", error);
-        let monitor = Monitor::open().map_err(fault)?;
+        let monitor = Monitor::open().map_err(|error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                Fault::NotPermitted { what: "to watch the ports".to_owned(), capability: "CAP_NET_BROADCAST" }
+            }
+            _ => fault(error),
+        })?;
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC);
         let event = event.map_err(|errno| fault(errno.into()))?;
         let signal = Arc::new(Signal { event, stop: AtomicBool::new(false) });

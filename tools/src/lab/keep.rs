@@ -74,7 +74,7 @@ struct HostRow {
 #[derive(Debug, Serialize, Deserialize)]
 struct LabFile {
     keeper: u32,
-    /// Clock ticks since boot when the keeper started (proc_pid_stat(5)): tells it from a later process with its number.
+    /// Clock ticks since boot when the keeper started (`proc_pid_stat(5)`): tells it from a later process with its number.
     started: u64,
     hosts: Vec<HostRow>,
 }
@@ -119,7 +119,7 @@ fn needed() -> Result<LabFile, Failure> {
 }
 
 /// `lanyard lab up`
-pub(crate) fn up(args: &UpArgs) -> Result<(), Failure> {
+pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
     if args.hosts < args.networks {
         let why =
             format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
@@ -285,7 +285,7 @@ pub(crate) fn down() -> Result<(), Failure> {
             _ => print("no lab is up\n"),
         };
     };
-    let pid = Pid::from_raw(lab.keeper as i32);
+    let pid = Pid::from_raw(lab.keeper.cast_signed());
     kill(pid, Signal::SIGTERM).map_err(|error| Failure::work(format!("pid {pid}"), error))?;
     let deadline = Instant::now() + Duration::from_secs(10);
     while started(lab.keeper) == Some(lab.started) {

@@ -68,7 +68,7 @@ Examples:
 pub(crate) fn run(args: LabArgs) -> Result<(), Failure> {
     match args.command {
         None | Some(LabCommand::Demo) => demo(),
-        Some(LabCommand::Up(args)) => keep::up(&args),
+        Some(LabCommand::Up(args)) => keep::up(args),
         Some(LabCommand::Exec(args)) => keep::exec(&args),
         Some(LabCommand::Ls(args)) => keep::ls(&args),
         Some(LabCommand::Down) => keep::down(),

@@ -30,7 +30,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Hosts of each network: the first has the most, the others share what is left, at least one each.
-    fn hosts_of(&self, network: u8) -> u8 {
+    fn hosts_of(self, network: u8) -> u8 {
         let share = (self.hosts / (self.networks + 1)).max(1);
         if network == 0 { self.hosts.saturating_sub(share * (self.networks - 1)) } else { share }
     }

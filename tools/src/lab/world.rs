@@ -2,7 +2,7 @@
 //! and the switch, in namespaces that the lab made and that end with it.
 //!
 //! As root these are plain network namespaces; anybody else gets a user namespace around them, in which an ordinary
-//! user may do what a network needs (user_namespaces(7)). Nothing of the machine's own network is touched, and nothing is
+//! user may do what a network needs (`user_namespaces(7)`). Nothing of the machine's own network is touched, and nothing is
 //! left when the lab ends, however it ends: an anchor reads from a pipe that only the lab holds, sees its end and ends
 //! too, and the kernel takes the namespaces, the interfaces and the addresses away with the last process in them.
 
@@ -87,7 +87,7 @@ impl Host {
         self.anchor.id()
     }
 
-    /// Frames that the host's own kernel has received on `eth0`, from `/proc/PID/net/dev` (proc_net_dev(5)).
+    /// Frames that the host's own kernel has received on `eth0`, from `/proc/PID/net/dev` (`proc_net_dev(5)`).
     pub(super) fn received_frames(&self) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/net/dev", self.pid())).ok()?;
         let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:"))?;

@@ -109,10 +109,15 @@ pub(crate) struct World {
 impl World {
     /// A world whose daemon runs.
     pub(crate) fn new(workers: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let world = Self { daemon: RefCell::new(None), workers, home: Host::new("home"), folder };
+        let world = Self::asleep(workers);
         world.start();
         world
+    }
+
+    /// A world whose daemon has not been started.
+    pub(crate) fn asleep(workers: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { daemon: RefCell::new(None), workers, home: Host::new("home"), folder }
     }
 
     /// A world whose daemon runs, with a network `blue`, 10.20.0.0/24.
@@ -151,8 +156,12 @@ impl World {
 
     /// Start the daemon; it listens when this returns.
     pub(crate) fn start(&self) {
+        self.start_by(self.home.command(LANYARD));
+    }
+
+    /// Start the daemon by a command that only lacks its words.
+    pub(crate) fn start_by(&self, mut command: Command) {
         assert!(self.daemon.borrow().is_none(), "it runs already");
-        let mut command = self.home.command(LANYARD);
         command.args(self.run_words()).env("LANYARD_SOCKET", self.socket()).env_remove("RUST_LOG");
         command.stderr(fs::File::create(self.log_file()).unwrap());
         let mut daemon = Running::start(&mut command);
