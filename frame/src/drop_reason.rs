@@ -53,6 +53,7 @@ drop_reasons! {
     NoRoute            "no-route"             "no route to its IP destination"
     NotPeered          "not-peered"           "its destination is on a network that is not peered with this one"
     TtlExpired         "ttl-expired"          "its time to live ran out at the gateway"
+    TooManyPieces      "too-many-pieces"      "it would leave in more pieces than the gateway sends at once"
     TooBigToRoute      "too-big-to-route"     "too large for the next network and marked not to be fragmented"
     GatewayNoService   "gateway-no-service"   "addressed to the gateway itself, which only answers ping"
     // arp/resolver
@@ -60,6 +61,7 @@ drop_reasons! {
     HeldQueueFull      "held-queue-full"      "too many frames already wait for that next hop's ARP reply"
     // switch/egress
     EgressFull         "egress-full"          "the queue of the port it should leave by is full"
+    EgressRefused      "egress-refused"       "the kernel refused it at the port it should leave by, for its size or its headers"
     EgressDown         "egress-down"          "the port it should leave by has gone down"
 }
 

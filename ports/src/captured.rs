@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use frame::Batch;
 
-use crate::Port;
 use crate::losses::Losses;
+use crate::{Port, Sent};
 
 /// Octets of a frame that are written at most. tcpdump's own default, above the longest frame of a port.
 pub const SNAPLEN: u32 = 262_144;
@@ -102,12 +102,12 @@ impl<P: Port, W: Write + Send, C: FnMut() -> Duration + Send> Port for Captured<
         result
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
-        let taken = self.port.send(batch, picks)?;
-        if taken > 0 {
-            self.write(picks[..taken].iter().map(|&pick| batch[pick as usize].octets()));
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
+        let sent = self.port.send(batch, picks)?;
+        if sent.taken > 0 {
+            self.write(picks[..sent.taken].iter().map(|&pick| batch[pick as usize].octets()));
         }
-        Ok(taken)
+        Ok(sent)
     }
 
     fn losses(&self) -> Option<Arc<Losses>> {
@@ -140,7 +140,7 @@ mod tests {
         let mut batch = Batch::with_capacity(2);
         assert_eq!(port.recv(&mut batch).unwrap(), 1);
         assert_eq!(port.recv(&mut batch).unwrap(), 0);
-        assert_eq!(port.send(&batch, &[0, 0]).unwrap(), 1, "the second does not fit and is not written");
+        assert_eq!(port.send(&batch, &[0, 0]).unwrap().taken, 1, "the second does not fit and is not written");
         let (_, file) = port.finish().unwrap();
         assert_eq!((word(&file, 0), word(&file, 16), word(&file, 20)), (0xa1b2_c3d4, 262_144, 1));
         assert_eq!(file.len(), 24 + 2 * (16 + 60));

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use frame::{Batch, Frame, batch::BURST};
 
-use crate::Port;
 use crate::losses::Losses;
+use crate::{Port, Sent};
 
 /// How bad the line is: of a thousand frames received, how many meet each fault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,7 +153,7 @@ impl<P: Port> Port for Faulty<P> {
         Ok(batch.len() - before)
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         self.port.send(batch, picks)
     }
 

@@ -33,4 +33,4 @@ pub mod tap;
 pub mod veth;
 pub mod wire;
 
-pub use port::Port;
+pub use port::{Port, Sent, Stop};

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use frame::{Batch, Frame};
 
+use crate::{Sent, Stop};
+
 /// Frames of one port that were lost, counted since it was opened.
 #[derive(Debug, Default)]
 pub struct Losses {
@@ -18,7 +20,7 @@ pub struct Losses {
 
 impl Losses {
     /// Frames the kernel refused to send: too long for the link, too short for Ethernet, an offload header that
-    /// makes no sense. The caller of [`crate::Port::send`] has counted them already, among those not taken.
+    /// makes no sense. The caller of [`crate::Port::send`] has counted them already.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
@@ -80,7 +82,7 @@ pub(crate) fn down() -> io::Error {
     io::Error::from_raw_os_error(libc::ENETDOWN)
 }
 
-/// Send each piece as one frame by a call that takes one at a time; how many were taken.
+/// Send each piece as one frame by a call that takes one at a time, until one is not taken.
 ///
 /// # Errors
 /// The port's health.
@@ -88,7 +90,7 @@ pub(crate) fn send_each<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     losses: &Losses,
     mut send: impl FnMut(&[u8]) -> io::Result<usize>,
-) -> io::Result<usize> {
+) -> io::Result<Sent> {
     let mut taken = 0;
     for piece in pieces {
         let result = loop {
@@ -99,12 +101,15 @@ pub(crate) fn send_each<'a>(
         };
         match result {
             Ok(_) => taken += 1,
-            Err(SendFault::Full | SendFault::Interrupted) => break,
-            Err(SendFault::Refused) => losses.count_refused(),
+            Err(SendFault::Full | SendFault::Interrupted) => return Ok(Sent { taken, stopped: Some(Stop::Full) }),
+            Err(SendFault::Refused) => {
+                losses.count_refused();
+                return Ok(Sent { taken, stopped: Some(Stop::Refused) });
+            }
             Err(SendFault::Health(error)) => return Err(error),
         }
     }
-    Ok(taken)
+    Ok(Sent { taken, stopped: None })
 }
 
 /// Receive frames by a call that takes one at a time, until the batch is full or nothing is ready; how many came. The
@@ -155,16 +160,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_frame_does_not_stop_the_burst_and_a_full_queue_does() {
-        let pieces: [&[u8]; 5] = [b"1", b"bad", b"2", b"full", b"3"];
+    fn a_frame_that_is_not_taken_is_the_one_it_stopped_at() {
+        let pieces: [&[u8]; 5] = [b"1", b"2", b"bad", b"full", b"3"];
         let (losses, mut interrupted) = (Losses::default(), false);
-        let taken = send_each(pieces.into_iter(), &losses, |piece| match piece {
-            b"bad" => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-            b"full" => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
-            b"2" if !std::mem::replace(&mut interrupted, true) => Err(io::Error::from_raw_os_error(libc::EINTR)),
-            piece => Ok(piece.len()),
-        });
-        assert_eq!((taken.unwrap(), losses.refused()), (2, 1));
+        let mut send = |pieces: &[&[u8]]| {
+            let sent = send_each(pieces.iter().copied(), &losses, |piece| match piece {
+                b"bad" => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+                b"full" => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+                b"2" if !std::mem::replace(&mut interrupted, true) => Err(io::Error::from_raw_os_error(libc::EINTR)),
+                piece => Ok(piece.len()),
+            });
+            sent.unwrap()
+        };
+        assert_eq!(send(&pieces), Sent { taken: 2, stopped: Some(Stop::Refused) });
+        assert_eq!(send(&pieces[3..]), Sent { taken: 0, stopped: Some(Stop::Full) });
+        assert_eq!(send(&pieces[..2]), Sent { taken: 2, stopped: None });
+        assert_eq!(losses.refused(), 1);
         let gone = |_: &[u8]| Err(io::Error::from_raw_os_error(libc::EBADFD));
         let error = send_each(pieces.into_iter(), &losses, gone).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADFD));

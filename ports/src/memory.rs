@@ -19,8 +19,8 @@ use crossbeam::queue::ArrayQueue;
 use frame::{Batch, Frame, OffloadHeader};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::Port;
 use crate::losses::down;
+use crate::{Port, Sent, Stop};
 
 /// Is the peer there? What [`Port::recv`] and [`Port::send`] say of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,25 +172,26 @@ impl Port for MemoryQueue {
         Ok(batch.len() - before)
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         match self.shared.link() {
             Link::Up => {}
             Link::Down => return Err(down()),
             Link::Gone => return Err(gone()),
         }
         for (taken, &pick) in picks.iter().enumerate() {
+            let full = Sent { taken, stopped: Some(Stop::Full) };
             // Asked first, so that a full ring costs no copy.
             if self.shared.outbound.is_full() {
-                return Ok(taken);
+                return Ok(full);
             }
             let (frame, mut copy) = (&batch[pick as usize], self.shared.spare());
             copy.fill(frame.octets(), frame.offload());
             if let Err(copy) = self.shared.outbound.push(copy) {
                 self.shared.recycle(copy);
-                return Ok(taken);
+                return Ok(full);
             }
         }
-        Ok(picks.len())
+        Ok(Sent { taken: picks.len(), stopped: None })
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -290,7 +291,7 @@ mod tests {
         let mut batch = Batch::with_capacity(4);
         assert_eq!(queue.recv(&mut batch).unwrap(), 1);
         assert_eq!((batch[0].octets(), batch[0].offload()), (&octets(9)[..], offload));
-        assert_eq!(queue.send(&batch, &[0, 0]).unwrap(), 2);
+        assert_eq!(queue.send(&batch, &[0, 0]).unwrap().taken, 2);
         assert_eq!(peer.recv(), Some((octets(9), offload)));
         assert_eq!(peer.recv(), Some((octets(9), offload)));
         assert_eq!(peer.recv(), None);
@@ -303,7 +304,7 @@ mod tests {
         let mut batch = Batch::with_capacity(2);
         assert_eq!(queue.recv(&mut batch).unwrap(), 2);
         assert_eq!(queue.recv(&mut batch).unwrap(), 0, "a full batch takes none");
-        assert_eq!(queue.send(&batch, &[0, 1, 0, 1]).unwrap(), 3);
+        assert_eq!(queue.send(&batch, &[0, 1, 0, 1]).unwrap().taken, 3);
         batch.clear();
         assert_eq!(queue.recv(&mut batch).unwrap(), 1);
         assert_eq!(batch[0].octets()[11], 2);
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!(queue.recv(&mut batch).unwrap(), 1);
         assert_eq!(queue.send(&batch, &[0]).unwrap_err().kind(), io::ErrorKind::NetworkDown);
         peer.set_link(Link::Up);
-        assert_eq!(queue.send(&batch, &[0]).unwrap(), 1);
+        assert_eq!(queue.send(&batch, &[0]).unwrap().taken, 1);
         drop(peer);
         assert_eq!(queue.recv(&mut batch).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(queue.send(&batch, &[0]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);

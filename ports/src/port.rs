@@ -13,8 +13,8 @@ use crate::losses::Losses;
 /// # Health
 /// `Err` of kind [`io::ErrorKind::NetworkDown`] means that the link is down but may come up again: the
 /// queue stays usable. Any other `Err` means that the port is gone; whoever sees it closes the queue. A
-/// queue never panics and never reports one frame's trouble as an error: a frame the kernel refuses is
-/// taken and counted as sent short, see [`Port::send`].
+/// queue never panics and never reports one frame's trouble as an error: a frame the kernel refuses is named by what
+/// [`Port::send`] returns.
 pub trait Port: Send {
     /// The port's name in logs: the interface's name, or what a memory port was called.
     fn name(&self) -> &str;
@@ -31,13 +31,13 @@ pub trait Port: Send {
     /// The port's health, see above. Frames appended before the error stay in the batch.
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize>;
 
-    /// Send the frames of `batch` that `picks` names, in that order, and say how many the port took, counted
-    /// from the first. The caller counts the rest as [`frame::DropReason::EgressFull`]. A port that does not
-    /// take offloads is only given finished frames.
+    /// Send the frames of `batch` that `picks` names, in that order, and say how far that came. Where it stopped, the
+    /// caller drops the frame it stopped at, or all that are left, for its reason; see [`send_all`]. A port that does
+    /// not take offloads is only given finished frames.
     ///
     /// # Errors
     /// The port's health, see above.
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize>;
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent>;
 
     /// What the port loses without the caller's doing, for all its queues together; `None` for a port that counts no
     /// such thing.
@@ -48,4 +48,53 @@ pub trait Port: Send {
     /// The descriptor that becomes readable when frames wait, for edge-triggered polling; `None` for a queue
     /// that only sends (a port with one queue, used by several workers).
     fn fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// How far a [`Port::send`] came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// Frames taken, counted from the first.
+    pub taken: usize,
+    /// Why the one after them was not; `None` when all were taken.
+    pub stopped: Option<Stop>,
+}
+
+/// Why a frame was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// There is no room for it now, nor for any behind it.
+    Full,
+    /// The kernel does not want this one (too long for the link, say); the next may be welcome.
+    Refused,
+}
+
+/// Send all frames that `picks` names, past those that are refused; `lost` hears of each that was not taken, by its place
+/// in `picks`.
+///
+/// # Errors
+/// The port's health, see [`Port`]; `lost` has heard of every frame that was not taken all the same.
+pub fn send_all(
+    port: &mut dyn Port,
+    batch: &Batch,
+    picks: &[u16],
+    mut lost: impl FnMut(usize, Stop),
+) -> io::Result<()> {
+    let mut at = 0;
+    while let Some(rest) = picks.get(at..).filter(|rest| !rest.is_empty()) {
+        let sent =
+            port.send(batch, rest).inspect_err(|_| (at..picks.len()).for_each(|place| lost(place, Stop::Full)))?;
+        at += sent.taken;
+        match sent.stopped {
+            None => break,
+            Some(Stop::Refused) => {
+                lost(at, Stop::Refused);
+                at += 1;
+            }
+            Some(Stop::Full) => {
+                (at..picks.len()).for_each(|place| lost(place, Stop::Full));
+                break;
+            }
+        }
+    }
+    Ok(())
 }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use frame::{Batch, offload::VNET_HEADER_OCTETS};
 
 use crate::losses::{self, Losses};
-use crate::{Port, sys};
+use crate::{Port, Sent, sys};
 
 /// Always with `IFF_MULTI_QUEUE`, so that a later start may attach with another number of queues.
 const FLAGS: u16 = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE) as u16;
@@ -117,7 +117,7 @@ impl Port for TapQueue {
         })
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
         losses::send_each(pieces, &self.losses, |piece| self.file.write(piece))
     }

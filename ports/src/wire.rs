@@ -17,7 +17,7 @@ use frame::Batch;
 use tun_tap::{Iface, Mode};
 
 use crate::losses::{self, Losses};
-use crate::{Port, sys};
+use crate::{Port, Sent, sys};
 
 /// One worker's end of a TAP in wire mode.
 pub struct WireQueue {
@@ -87,7 +87,7 @@ impl Port for WireQueue {
         })
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].octets());
         losses::send_each(pieces, &self.losses, |piece| self.interface.send(piece))
     }

@@ -15,7 +15,8 @@ use std::time::Duration;
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use frame::OffloadHeader;
 use frame::offload::GsoKind;
-use lanyard_ports::{Port, tap, veth, wire};
+use lanyard_ports::port::send_all;
+use lanyard_ports::{Port, Stop, tap, veth, wire};
 use nix::sys::epoll::EpollFlags;
 use pnet::datalink::{self, Channel, DataLinkReceiver, DataLinkSender};
 use world::{Namespace, Seen, Watch, batch_of, forward, namespace, receive_until, receive_what_comes, stream, udp};
@@ -76,8 +77,19 @@ fn raw(namespace: &Namespace, link: &str) -> (Box<dyn DataLinkSender>, Box<dyn D
     namespace.inside(open)
 }
 
-fn errno(result: io::Result<usize>) -> Option<i32> {
+fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> Option<i32> {
     result.unwrap_err().raw_os_error()
+}
+
+/// Send all that the port takes; the places of those that the kernel refused. None may find the queue full.
+fn refused(port: &mut dyn Port, batch: &frame::Batch, picks: &[u16]) -> Vec<usize> {
+    let mut refused = Vec::new();
+    let all = send_all(port, batch, picks, |place, stop| {
+        assert_eq!(stop, Stop::Refused);
+        refused.push(place);
+    });
+    all.unwrap();
+    refused
 }
 
 fn experiments(seen: &[Seen]) -> Vec<u8> {
@@ -110,7 +122,7 @@ fn tap_frames_reach_the_kernel_finished_or_not() {
     unfinished[40..42].fill(0xaa);
     let offload = OffloadHeader { needs_checksum: true, checksum_start: 34, checksum_offset: 6, ..OffloadHeader::NONE };
     let batch = batch_of(&[(&finished, OffloadHeader::NONE), (&unfinished, offload)]);
-    assert_eq!(port.send(&batch, &[1, 0, 1]).unwrap(), 3);
+    assert_eq!(port.send(&batch, &[1, 0, 1]).unwrap().taken, 3);
     let mut buffer = [0; 100];
     for expected in [&b"unfinished"[..], b"finished", b"unfinished"] {
         let octets = socket.recv(&mut buffer).unwrap();
@@ -137,7 +149,7 @@ fn tap_skips_what_the_kernel_refuses_and_goes_on() {
         (&good, unknown),
         (&good, OffloadHeader::NONE),
     ]);
-    assert_eq!(port.send(&batch, &[0, 1, 2, 3, 4, 5, 6]).unwrap(), 2);
+    assert_eq!(refused(&mut port, &batch, &[0, 1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5]);
     assert_eq!((losses.refused(), losses.truncated(), losses.overflowed()), (5, 0, 0));
     for _ in 0..2 {
         assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 4);
@@ -198,7 +210,7 @@ fn tap_down_is_no_end_and_deletion_is_told_once() {
     assert_eq!(port.send(&batch, &[0]).unwrap_err().kind(), io::ErrorKind::NetworkDown);
     assert_eq!(port.recv(&mut into).unwrap(), 0);
     world.ip("link set t0 up");
-    assert_eq!(port.send(&batch, &[0]).unwrap(), 1);
+    assert_eq!(port.send(&batch, &[0]).unwrap().taken, 1);
     receive_what_comes(&mut port);
     let watch = Watch::on(&port);
     assert_eq!(watch.ready(50), None);
@@ -256,7 +268,7 @@ fn wire_mode_shows_finished_frames_no_longer_than_the_mtu_allows() {
     let good = datagram(7777, b"good");
     let batch = batch_of(&[(&good, OffloadHeader::NONE), (&good[..13], OffloadHeader::NONE)]);
     for port in &mut ports {
-        assert_eq!(port.send(&batch, &[1, 0]).unwrap(), 1);
+        assert_eq!(refused(port, &batch, &[1, 0]), [0]);
         assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 4);
     }
     assert_eq!(ports[1].losses().unwrap().refused(), 2);
@@ -288,7 +300,7 @@ fn veth_passes_frames_both_ways_and_does_not_hear_itself() {
     let seen = receive_until(&mut port, |seen| seen.len() == 2);
     assert_eq!((&seen[0].octets, &seen[1].octets), (&experiment(1, 60), &experiment(2, 1514)));
     let batch = batch_of(&[(&experiment(3, 14 + 1), OffloadHeader::NONE), (&experiment(4, 99), OffloadHeader::NONE)]);
-    assert_eq!(port.send(&batch, &[1, 0]).unwrap(), 2);
+    assert_eq!(port.send(&batch, &[1, 0]).unwrap().taken, 2);
     let mut from_port = || loop {
         let octets = receiver.next().unwrap();
         if octets[14] > 2 {
@@ -319,7 +331,7 @@ fn veth_keeps_the_tags_that_the_kernel_takes_out() {
         assert_eq!(&seen[0].octets, octets);
     }
     let batch = batch_of(&frames.each_ref().map(|octets| (&octets[..], OffloadHeader::NONE)));
-    assert_eq!(port.send(&batch, &[0, 1, 2, 3]).unwrap(), 4);
+    assert_eq!(port.send(&batch, &[0, 1, 2, 3]).unwrap().taken, 4);
     let seen = receive_until(&mut peer, |seen| seen.len() == 4);
     assert!(seen.iter().zip(&frames).all(|(seen, sent)| seen.octets == *sent));
 }
@@ -350,7 +362,7 @@ fn veth_passes_super_frames_whole_tagged_or_not() {
     let (mut port, mut peer) = (veth(&world, "v0", 1).remove(0), veth(&world, "v1", 1).remove(0));
     for tags in [&[][..], &[0x81, 0, 0, 5]] {
         let (octets, offload) = super_frame(tags);
-        assert_eq!(port.send(&batch_of(&[(&octets, offload)]), &[0]).unwrap(), 1);
+        assert_eq!(port.send(&batch_of(&[(&octets, offload)]), &[0]).unwrap().taken, 1);
         let seen = receive_until(&mut peer, |seen| !seen.is_empty());
         assert_eq!(seen.len(), 1, "in one piece");
         assert_eq!(seen[0].octets.len(), octets.len());
@@ -376,7 +388,7 @@ fn veth_skips_what_the_kernel_refuses_and_goes_on() {
         (vec![], OffloadHeader::NONE),
     ];
     let batch = batch_of(&frames.each_ref().map(|(octets, offload)| (&octets[..], *offload)));
-    assert_eq!(port.send(&batch, &[0, 1, 2, 3, 4, 5, 6]).unwrap(), 2);
+    assert_eq!(refused(&mut port, &batch, &[0, 1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 6]);
     assert_eq!(port.losses().unwrap().refused(), 5);
     assert_eq!(experiments(&receive_what_comes(&mut peer)), [1, 2]);
 }
@@ -388,7 +400,7 @@ fn veth_sends_more_than_one_call_holds() {
     let (mut port, mut peer) = (veth(&world, "v0", 1).remove(0), veth(&world, "v1", 1).remove(0));
     let batch = batch_of(&[(&experiment(1, 60), OffloadHeader::NONE), (&experiment(2, 60), OffloadHeader::NONE)]);
     let picks: Vec<u16> = (0..150).map(|index| index % 2).collect();
-    assert_eq!(port.send(&batch, &picks).unwrap(), 150);
+    assert_eq!(port.send(&batch, &picks).unwrap().taken, 150);
     let seen = experiments(&receive_until(&mut peer, |seen| seen.len() == 150));
     assert_eq!(seen, picks.iter().map(|&pick| pick as u8 + 1).collect::<Vec<_>>());
     assert_eq!(peer.losses().unwrap().overflowed(), 0);
@@ -402,7 +414,7 @@ fn veth_counts_what_the_kernel_dropped_before_it_was_read() {
     let (mut port, mut peer) = (veth(&world, "v0", 1).remove(0), veth(&world, "v1", 1).remove(0));
     let batch = batch_of(&[(&experiment(1, 60), OffloadHeader::NONE)]);
     for _ in 0..SENT / 100 {
-        assert_eq!(port.send(&batch, &[0; 100]).unwrap(), 100);
+        assert_eq!(port.send(&batch, &[0; 100]).unwrap().taken, 100);
     }
     let received = experiments(&receive_what_comes(&mut peer)).len();
     assert!(received > 5000, "only {received} fit");

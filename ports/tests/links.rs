@@ -317,7 +317,7 @@ fn a_closed_host_end_lets_nothing_into_the_host() {
             batch.push().unwrap().fill(knock(&host).octets(), frame::OffloadHeader::NONE);
             let sent = there.enter(|| {
                 let mut queues = ports::veth::open("eth0", 1, false).unwrap();
-                ports::Port::send(&mut queues[0], &batch, &[0]).unwrap()
+                ports::Port::send(&mut queues[0], &batch, &[0]).unwrap().taken
             });
             assert_eq!(sent.unwrap(), 1);
             service.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

@@ -22,10 +22,11 @@ mod show;
 mod table;
 mod trace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use client::Client;
@@ -51,17 +52,57 @@ fn part_of_the_lab() -> Option<ExitCode> {
     }
 }
 
-/// The command line. Help, and words in the wrong place, end the program here, with clap's own text.
+/// The command line. Help and the version are clap's own text, and end the program here; whatever is wrong is one line.
 fn words() -> Result<Cli, Failure> {
-    Cli::try_parse().map_err(|error| {
-        if error.kind() != ErrorKind::ValueValidation {
-            error.exit();
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::DisplayVersion => {
+            error.exit()
         }
-        // The first line names the value, the option and the mend; the rest only points to --help.
-        let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default();
-        Failure::Words(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+        _ => Failure::Words(wrong_words(&error, std::env::args_os().skip(1))),
     })
+}
+
+/// What is wrong, and the mend: the word that was perhaps meant, the words there are, and whose help to read.
+fn wrong_words(error: &clap::Error, said: impl Iterator<Item = OsString>) -> String {
+    // The first paragraph is what is wrong; usage and tips follow after a blank line.
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let wrong = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim);
+    let wrong: Vec<_> = wrong.filter(|line| !line.starts_with("[possible values:")).collect();
+    let mut line = wrong.join(" ") + ": ";
+    for meant in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
+        if let Some(meant) = listed(error, meant) {
+            line += &format!("perhaps {meant}; ");
+        }
+    }
+    if let Some(known) = listed(error, ContextKind::ValidValue) {
+        line += &format!("known are {known}; ");
+    }
+    line + &format!("see '{} --help'", path_of(said))
+}
+
+/// What clap adds to an error, as a list in words.
+fn listed(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(word) => Some(format!("'{word}'")),
+        ContextValue::Strings(words) if !words.is_empty() => {
+            Some(words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
+        }
+        _ => None,
+    }
+}
+
+/// The command that was asked for, as far as it can be told: `lanyard network connect`.
+fn path_of(said: impl Iterator<Item = OsString>) -> String {
+    let whole = Cli::command();
+    let (mut command, mut path) = (&whole, whole.get_name().to_owned());
+    for word in said {
+        if let Some(next) = command.find_subcommand(&word) {
+            command = next;
+            path = format!("{path} {}", next.get_name());
+        }
+    }
+    path
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {

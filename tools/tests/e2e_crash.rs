@@ -70,8 +70,9 @@ impl Scene {
         let addresses =
             |host: &Host| host.run("ip -4 -o addr show dev eth0").ok() + &host.run("ip -o link show eth0").ok();
         // The state comes and goes with the daemon; index, name, MTU, MAC and IP addresses stay.
-        let passing = |word: &&str| word.starts_with('<') || ["DOWN", "UP", "UNKNOWN"].contains(word);
-        let steady = |text: String| text.split_whitespace().filter(|word| !passing(word)).collect::<Vec<_>>().join(" ");
+        let comes_and_goes = |word: &&str| word.starts_with('<') || ["DOWN", "UP", "UNKNOWN"].contains(word);
+        let steady =
+            |text: String| text.split_whitespace().filter(|word| !comes_and_goes(word)).collect::<Vec<_>>().join(" ");
         self.pairs.iter().flat_map(|(a, b, _)| [steady(addresses(a)), steady(addresses(b))]).collect()
     }
 }
@@ -85,8 +86,8 @@ fn went_on(name: &str, pings: &Pings) {
     let gaps: Vec<u32> = answered.windows(2).map(|pair| pair[1] - pair[0] - 1).filter(|gap| *gap > 0).collect();
     // The daemon was away for 0.4 s, and then some for its end and its start.
     assert!(gaps.len() <= 1, "{name}: lost more than once: {gaps:?}");
-    let lost = f64::from(gaps.iter().sum::<u32>()) * INTERVAL;
-    assert!(lost <= 1.2, "{name}: {lost} s were lost");
+    let away = f64::from(gaps.iter().sum::<u32>()) * INTERVAL;
+    assert!(away <= 1.2, "{name}: {away} s were lost");
     assert!(!pings.duplicates, "{name}: {}", pings.text);
 }
 

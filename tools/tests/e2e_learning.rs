@@ -1,7 +1,7 @@
 //! Is it a learning switch? Who sees which frame, how often; what the MAC table holds; what is refused, and is it said?
 //!
 //! The cases of learning and flooding are those that the Linux kernel's own bridge is tested with
-//! (tools/testing/selftests/net/forwarding/bridge_vlan_unaware.sh). Frames shorter than an Ethernet header are not among
+//! (`tools/testing/selftests/net/forwarding/bridge_vlan_unaware.sh`). Frames shorter than an Ethernet header are not among
 //! them: the kernel lets no container send one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -72,7 +72,7 @@ fn octets_of(host: &Host) -> [u8; 4] {
     ip.octets()
 }
 
-/// The selftests' flood_test: unknown unicast, unregistered multicast and broadcast reach every other port once.
+/// The selftests' `flood_test`: unknown unicast, unregistered multicast and broadcast reach every other port once.
 #[test]
 fn unknown_and_group_frames_reach_every_other_port_once() {
     in_each_world("unknown_and_group_frames_reach_every_other_port_once", |world, kind| {
@@ -103,7 +103,7 @@ fn unknown_and_group_frames_reach_every_other_port_once() {
     });
 }
 
-/// The selftests' learning_test: a frame's source is found in the table, frames to it go to its port alone, and after the
+/// The selftests' `learning_test`: a frame's source is found in the table, frames to it go to its port alone, and after the
 /// ageing time it is gone and they are flooded again.
 #[test]
 fn addresses_are_learned_used_and_forgotten() {

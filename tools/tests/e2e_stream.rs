@@ -138,7 +138,7 @@ fn as_on_a_wire(from: Kind, to: Kind) {
         socket.send_to(&[0x5a; 12_345], far.local_addr().unwrap()).unwrap();
         far.recv(&mut [0; 2000]).unwrap();
     }
-    // tcpdump misses some where frames come faster than it writes them down; most is enough.
+    // tcpdump may miss some where frames come faster than it writes them down; most is enough.
     harness::wait_for("tcpdump", PATIENCE, || sniffer.frames().len() > 800);
     harness::wire::settle();
     let longest = sniffer.frames().iter().map(Vec::len).max().unwrap();
@@ -157,14 +157,18 @@ fn as_on_a_wire(from: Kind, to: Kind) {
 #[test]
 fn frames_to_a_wire_mode_tap_are_as_on_a_wire() {
     if ready("frames_to_a_wire_mode_tap_are_as_on_a_wire", TOOLS) {
-        Kind::ALL.into_iter().for_each(|from| as_on_a_wire(from, Kind::TapWire));
+        for from in Kind::ALL {
+            as_on_a_wire(from, Kind::TapWire);
+        }
     }
 }
 
 #[test]
 fn frames_to_a_wire_mode_veth_are_as_on_a_wire() {
     if ready("frames_to_a_wire_mode_veth_are_as_on_a_wire", TOOLS) {
-        Kind::ALL.into_iter().for_each(|from| as_on_a_wire(from, Kind::VethWire));
+        for from in Kind::ALL {
+            as_on_a_wire(from, Kind::VethWire);
+        }
     }
 }
 

@@ -21,5 +21,5 @@ pub mod summary;
 pub mod words;
 
 pub use layout::{Style, Widths, lost_notice, one_line, tree};
-pub use record::{EgressRecord, Names, RawRecord, Record, SNAP_OCTETS, Snap};
+pub use record::{EgressRecord, Loss, Names, RawRecord, Record, SNAP_OCTETS, Snap};
 pub use step::{StepRecord, VerdictRecord};

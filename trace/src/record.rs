@@ -21,6 +21,9 @@
 //! | `egress` | list of `{port, sent, reason, sentence}`; the last two are `null` where it was sent |
 //! | `lost` | how many frames were lost to the trace so far |
 //!
+//! A trace whose losses no record has told yet tells them by themselves when it goes quiet or ends: a line with `lost`
+//! and without `number` is a [`Loss`].
+//!
 //! Within `steps`, `learned`, `looked_up`, `routed` and `resolved` say what they found in `result`; a MAC address with
 //! a name to it is `{mac, name}`.
 //!
@@ -140,6 +143,21 @@ pub struct Record {
     pub egress: Vec<EgressRecord>,
     /// How many frames were lost to the trace so far.
     pub lost: u64,
+}
+
+/// Frames that were lost to the trace, told between records: `{"lost": N}`, no other key. It counts as
+/// [`Record::lost`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Loss {
+    /// How many frames were lost to the trace so far.
+    pub lost: u64,
+}
+
+impl Loss {
+    /// The loss as one JSON object, on one line that ends with a newline.
+    pub fn to_json_line(self) -> String {
+        format!("{{\"lost\":{}}}\n", self.lost)
+    }
 }
 
 /// One port that a frame was to leave by.
@@ -269,6 +287,14 @@ mod tests {
     fn a_runt_has_no_addresses() {
         let record = Record::resolve(&raw(&[1, 2, 3], vec![], Verdict::Drop(DropReason::Runt)), 0, &());
         assert_eq!((record.source, record.destination), (None, None));
+    }
+
+    #[test]
+    fn a_loss_is_told_apart_from_a_record_by_its_keys() {
+        let line = Loss { lost: 7 }.to_json_line();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), serde_json::json!({"lost": 7}));
+        assert_eq!((line.ends_with("}\n"), serde_json::from_str(&line).ok()), (true, Some(Loss { lost: 7 })));
+        assert!(Record::from_json_line(&line).is_err());
     }
 
     /// The keys are a promise to scripts: this test is the promise.

@@ -11,6 +11,7 @@ use libc::{c_uint, iovec, mmsghdr, tpacket_auxdata};
 
 use crate::losses::{Losses, SendFault};
 use crate::sys::counted;
+use crate::{Sent, Stop};
 
 /// Octets for the one control message asked for, `PACKET_AUXDATA`: 16 of `struct cmsghdr` and 20 of
 /// `struct tpacket_auxdata`, padded. Any other control message would be cut off and is not wanted.
@@ -97,10 +98,9 @@ impl Messages {
         Some(unsafe { ptr::read_unaligned(libc::CMSG_DATA(first).cast()) })
     }
 
-    /// Send each piece as one message; how many were taken.
+    /// Send each piece as one message, until one is not taken.
     ///
-    /// `sendmmsg` stops at the first message that fails and tells why only when called again from there: a refused
-    /// one is skipped, a full queue ends the burst.
+    /// `sendmmsg` stops at the first message that fails and tells why only when called again from there.
     ///
     /// # Errors
     /// The port's health.
@@ -109,12 +109,12 @@ impl Messages {
         fd: BorrowedFd<'_>,
         mut pieces: impl Iterator<Item = &'a [u8]>,
         losses: &Losses,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Sent> {
         let mut taken = 0;
         loop {
             let loaded = self.load(&mut pieces);
             if loaded == 0 {
-                return Ok(taken);
+                return Ok(Sent { taken, stopped: None });
             }
             let mut at = 0;
             while at < loaded {
@@ -123,12 +123,12 @@ impl Messages {
                 // outlasts this call; the kernel only reads them.
                 let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers, count, libc::MSG_DONTWAIT) };
                 match counted(sent).map_err(SendFault::from_error) {
-                    Ok(0) | Err(SendFault::Full) => return Ok(taken),
+                    Ok(0) | Err(SendFault::Full) => return Ok(Sent { taken, stopped: Some(Stop::Full) }),
                     Ok(sent) => (taken, at) = (taken + sent, at + sent),
                     Err(SendFault::Interrupted) => {}
                     Err(SendFault::Refused) => {
                         losses.count_refused();
-                        at += 1;
+                        return Ok(Sent { taken, stopped: Some(Stop::Refused) });
                     }
                     Err(SendFault::Health(error)) => return Err(error),
                 }

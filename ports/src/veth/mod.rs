@@ -39,7 +39,7 @@ use frame::{Batch, batch::BURST};
 use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::losses::{Losses, down};
-use crate::{Port, sys};
+use crate::{Port, Sent, sys};
 use messages::Messages;
 
 /// Octets of send and receive buffer asked for; the kernel doubles it. A super-frame is charged with about 70 KiB,
@@ -205,7 +205,7 @@ impl Port for VethQueue {
         health.map(|()| batch.len() - before)
     }
 
-    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<usize> {
+    fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
         self.messages.send(self.socket.as_fd(), pieces, &self.losses)
     }

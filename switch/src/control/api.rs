@@ -15,6 +15,7 @@ mod bodies;
 mod routes;
 mod socket;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,6 +25,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
@@ -43,6 +45,8 @@ const HEADER_OCTETS: usize = 32 << 10;
 const HEADER_LINES: usize = 64;
 /// The longest a client may take to send a header, or a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a client is still there.
+const CLIENT_LOOK: Duration = Duration::from_millis(250);
 /// The longest that open connections are waited for at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -125,6 +129,7 @@ async fn accept(listener: UnixListener, router: &Router, mut stopped: watch::Rec
 }
 
 async fn serve(stream: UnixStream, router: Router, mut stopped: watch::Receiver<bool>) {
+    let client = stream.as_fd().try_clone_to_owned();
     let mut http = http1::Builder::new();
     // A client may close its side as soon as it has asked (`printf .. | nc -N -U`), and still wants its answer.
     http.half_close(true)
@@ -136,6 +141,7 @@ async fn serve(stream: UnixStream, router: Router, mut stopped: watch::Receiver<
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = gone(client) => return,
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -143,6 +149,20 @@ async fn serve(stream: UnixStream, router: Router, mut stopped: watch::Receiver<
     };
     if let Err(error) = ended {
         tracing::debug!("a control connection ended early: {error}");
+    }
+}
+
+/// Wait until the client has closed both directions. An answer that goes on without an end, the trace, would notice only
+/// with the next frame, and a switch may be quiet for long (poll(2): POLLHUP is always reported).
+async fn gone(client: std::io::Result<OwnedFd>) {
+    let Ok(client) = client else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(CLIENT_LOOK).await;
+        let mut fds = [PollFd::new(client.as_fd(), PollFlags::empty())];
+        let polled = poll(&mut fds, PollTimeout::ZERO);
+        if polled.is_ok() && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
+            return;
+        }
     }
 }
 

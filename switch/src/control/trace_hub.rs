@@ -2,7 +2,7 @@
 //! in place of numbers and hands each reader a copy.
 //!
 //! Nobody waits for anybody: a record that the hub or one reader has no room for is lost to it, and counted in
-//! [`Record::lost`] of the next one. With no reader the engine has no sink, and tracing costs nothing.
+//! [`Record::lost`] of the next one, or told by [`TraceReader::loss`] where none follows. With no reader the engine has no sink, and tracing costs nothing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
 use frame::{MacAddr, NetworkId, PortId};
-use trace::{Names, RawRecord, Record};
+use trace::{Loss, Names, RawRecord, Record};
 
 use super::Fault;
 use crate::engine::{Engine, TraceSink};
@@ -52,10 +52,24 @@ impl Names for NameBook {
 struct Subscriber {
     key: u64,
     records: Sender<Record>,
+    count: Arc<LossCount>,
+}
+
+/// What one reader's trace has lost.
+struct LossCount {
     /// Records that found this reader's channel full.
-    lost: u64,
-    /// What the sink had lost before this reader came.
-    lost_before: u64,
+    by_reader: AtomicU64,
+    /// Records that found the hub's full, since the engine began.
+    by_sink: Arc<AtomicU64>,
+    /// As many of those when this reader came.
+    before: u64,
+}
+
+impl LossCount {
+    fn now(&self) -> u64 {
+        let by_sink = self.by_sink.load(Ordering::Relaxed).saturating_sub(self.before);
+        self.by_reader.load(Ordering::Relaxed) + by_sink
+    }
 }
 
 #[derive(Default)]
@@ -108,12 +122,18 @@ impl TraceHub {
             self.begin()?;
             readers.running = true;
         }
-        let (sender, records) = channel::bounded(READER_RECORDS);
+        Ok(self.add(&mut readers, READER_RECORDS))
+    }
+
+    fn add(self: &Arc<Self>, readers: &mut Readers, capacity: usize) -> TraceReader {
+        let (sender, records) = channel::bounded(capacity);
         let key = readers.next_key;
         readers.next_key += 1;
-        let lost_before = self.lost.load(Ordering::Relaxed);
-        readers.list.push(Subscriber { key, records: sender, lost: 0, lost_before });
-        Ok(TraceReader { records, key, hub: Arc::clone(self) })
+        let by_sink = Arc::clone(&self.lost);
+        let before = by_sink.load(Ordering::Relaxed);
+        let count = Arc::new(LossCount { by_reader: AtomicU64::new(0), by_sink, before });
+        readers.list.push(Subscriber { key, records: sender, count: Arc::clone(&count) });
+        TraceReader { records, key, count, told: AtomicU64::new(0), hub: Arc::clone(self) }
     }
 
     /// Every reader's trace ends, and there will be no other.
@@ -165,11 +185,10 @@ impl TraceHub {
     fn distribute(&self, raw: &RawRecord) {
         let names = Arc::clone(&self.names.lock().unwrap_or_else(PoisonError::into_inner));
         let record = Record::resolve(raw, 0, &*names);
-        let lost = self.lost.load(Ordering::Relaxed);
-        for reader in &mut self.readers().list {
-            let lost = reader.lost + lost.saturating_sub(reader.lost_before);
+        for reader in &self.readers().list {
+            let lost = reader.count.now();
             if let Err(TrySendError::Full(_)) = reader.records.try_send(Record { lost, ..record.clone() }) {
-                reader.lost += 1;
+                reader.count.by_reader.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -186,6 +205,9 @@ fn pump(hub: &Weak<TraceHub>, records: &Receiver<RawRecord>) {
 pub struct TraceReader {
     records: Receiver<Record>,
     key: u64,
+    count: Arc<LossCount>,
+    /// The largest count that this reader has heard.
+    told: AtomicU64,
     hub: Arc<TraceHub>,
 }
 
@@ -205,15 +227,116 @@ impl TraceReader {
     /// # Errors
     /// [`Quiet`].
     pub fn next(&self, timeout: Duration) -> Result<Record, Quiet> {
-        self.records.recv_timeout(timeout).map_err(|error| match error {
+        let record = self.records.recv_timeout(timeout).map_err(|error| match error {
             RecvTimeoutError::Timeout => Quiet::Timeout,
             RecvTimeoutError::Disconnected => Quiet::Ended,
-        })
+        })?;
+        // A loss may have been told while this record waited: the count never goes back.
+        let lost = record.lost.max(self.told.load(Ordering::Relaxed));
+        self.told.store(lost, Ordering::Relaxed);
+        Ok(Record { lost, ..record })
+    }
+
+    /// Has more been lost than any record, or this, has told?
+    pub fn owes_a_loss(&self) -> bool {
+        self.count.now() > self.told.load(Ordering::Relaxed)
+    }
+
+    /// The loss that has not been told yet. From now on it has.
+    pub fn loss(&self) -> Option<Loss> {
+        self.tell(self.count.now())
+    }
+
+    /// The same for a reader that will not read on: what still waits for it is lost too.
+    pub fn last_loss(&self) -> Option<Loss> {
+        self.tell(self.count.now() + self.records.len() as u64)
+    }
+
+    fn tell(&self, lost: u64) -> Option<Loss> {
+        (self.told.fetch_max(lost, Ordering::Relaxed) < lost).then_some(Loss { lost })
     }
 }
 
 impl Drop for TraceReader {
     fn drop(&mut self) {
         self.hub.unsubscribe(self.key);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use frame::{FrameNumber, Millis, OffloadHeader, Verdict};
+    use trace::Snap;
+
+    use super::*;
+
+    /// A hub without an engine, and a reader of it with room for so many records.
+    pub(in crate::control) fn reader(capacity: usize) -> (Arc<TraceHub>, TraceReader) {
+        let hub = Arc::new(TraceHub {
+            engine: Weak::new(),
+            readers: Mutex::default(),
+            names: Mutex::default(),
+            lost: Arc::new(AtomicU64::new(40)),
+            last_number: Arc::default(),
+        });
+        let reader = hub.add(&mut hub.readers(), capacity);
+        (hub, reader)
+    }
+
+    /// These frames pass.
+    pub(in crate::control) fn pass(hub: &TraceHub, numbers: std::ops::RangeInclusive<u64>) {
+        for number in numbers {
+            hub.distribute(&RawRecord {
+                number: FrameNumber(number),
+                at_unix_ns: 0,
+                at: Millis(0),
+                network: NetworkId(1),
+                port: None,
+                octets: 60,
+                offload: OffloadHeader::NONE,
+                snap: Snap::of(&[2; 60]),
+                steps: Vec::new(),
+                verdict: Verdict::Consumed,
+            });
+        }
+    }
+
+    fn heard(reader: &TraceReader) -> Result<(u64, u64), Quiet> {
+        reader.next(Duration::from_millis(1)).map(|record| (record.number, record.lost))
+    }
+
+    #[test]
+    fn what_was_lost_is_told_though_nothing_follows() {
+        let (hub, reader) = reader(2);
+        assert_eq!(reader.loss(), None, "what was lost before it came is not its loss");
+        pass(&hub, 1..=5);
+        assert_eq!((heard(&reader), heard(&reader)), (Ok((1, 0)), Ok((2, 0))));
+        assert_eq!(heard(&reader), Err(Quiet::Timeout));
+        assert!(reader.owes_a_loss());
+        assert_eq!((reader.loss(), reader.loss()), (Some(Loss { lost: 3 }), None));
+        assert!(!reader.owes_a_loss());
+        pass(&hub, 6..=6);
+        assert_eq!((heard(&reader), reader.loss()), (Ok((6, 3)), None));
+        hub.lost.fetch_add(4, Ordering::Relaxed);
+        assert_eq!(reader.loss(), Some(Loss { lost: 7 }), "the sink's losses are everybody's");
+    }
+
+    #[test]
+    fn a_record_tells_a_loss_as_well_and_the_count_never_goes_back() {
+        let (hub, reader) = reader(1);
+        pass(&hub, 1..=3);
+        assert_eq!(heard(&reader), Ok((1, 0)));
+        pass(&hub, 4..=5);
+        assert_eq!(reader.loss(), Some(Loss { lost: 3 }));
+        assert_eq!((heard(&reader), reader.loss()), (Ok((4, 3)), None));
+    }
+
+    #[test]
+    fn what_still_waits_at_the_end_is_lost() {
+        let (hub, reader) = reader(2);
+        pass(&hub, 1..=3);
+        assert_eq!((reader.last_loss(), reader.last_loss()), (Some(Loss { lost: 3 }), None));
+        hub.close();
+        assert_eq!((heard(&reader), heard(&reader), heard(&reader)), (Ok((1, 3)), Ok((2, 3)), Err(Quiet::Ended)));
     }
 }

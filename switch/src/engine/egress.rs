@@ -12,6 +12,7 @@ use frame::offload::checksum;
 use frame::offload::segment::Segments;
 use frame::{Batch, DropReason, Frame, PortId, Step};
 use ports::Port;
+use ports::port::{Stop, send_all};
 
 use super::counters::{PerWorker, PortCount};
 use super::tables::Snapshot;
@@ -38,6 +39,13 @@ impl Slot {
     pub(super) fn new(queue: Box<dyn Port>, counts: Arc<PerWorker<PortCount>>) -> Self {
         Self { queue, counts, burst: Vec::new(), made: Vec::new() }
     }
+
+    fn lane(&mut self, lane: Lane) -> &mut Vec<u16> {
+        match lane {
+            Lane::Burst => &mut self.burst,
+            Lane::Made => &mut self.made,
+        }
+    }
 }
 
 /// The ports of one worker and what waits to be sent to them.
@@ -46,6 +54,7 @@ pub(super) struct Egress {
     slots: Vec<Option<Slot>>,
     touched: Vec<PortId>,
     scratch: Batch,
+    lost: Lost,
     /// Ports that failed while sending; the worker closes them.
     pub(super) failed: Vec<(PortId, io::Error)>,
 }
@@ -60,6 +69,7 @@ impl Egress {
             slots: Vec::new(),
             touched: Vec::new(),
             scratch: Batch::with_capacity(SCRATCH_FRAMES),
+            lost: Lost::new(),
             failed: Vec::new(),
         }
     }
@@ -97,10 +107,7 @@ impl Egress {
         if slot.burst.is_empty() && slot.made.is_empty() {
             self.touched.push(port);
         }
-        match lane {
-            Lane::Burst => slot.burst.push(index),
-            Lane::Made => slot.made.push(index),
-        }
+        slot.lane(lane).push(index);
         Ok(())
     }
 
@@ -108,99 +115,133 @@ impl Egress {
     pub(super) fn flush(&mut self, burst: &Batch, made: &Batch, snapshot: &Snapshot, tracing: &mut Tracing) {
         let mut touched = std::mem::take(&mut self.touched);
         for port in touched.drain(..) {
-            let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { continue };
             for (lane, batch) in [(Lane::Burst, burst), (Lane::Made, made)] {
-                let mut picks = std::mem::take(if lane == Lane::Burst { &mut slot.burst } else { &mut slot.made });
-                if picks.is_empty() {
-                    continue;
-                }
-                let (taken, fault) = send(slot.queue.as_mut(), batch, &picks, &mut self.scratch);
-                let reason = if fault.is_some() { DropReason::EgressDown } else { DropReason::EgressFull };
-                account(slot, self.worker, batch, &picks, taken);
-                if let Some(view) = snapshot.network_of(port)
-                    && let Some(drops) = view.tables.drops.of(self.worker)
-                {
-                    drops.add(reason, (picks.len() - taken) as u64);
-                }
-                if tracing.is_on() {
-                    for (place, index) in picks.iter().enumerate() {
-                        let step = if place < taken { Step::Sent { port } } else { Step::NotSent { port, reason } };
-                        tracing.add(lane, *index, step);
-                    }
-                }
-                picks.clear();
-                *(if lane == Lane::Burst { &mut slot.burst } else { &mut slot.made }) = picks;
-                if let Some(error) = fault.filter(|error| error.kind() != io::ErrorKind::NetworkDown) {
-                    self.failed.push((port, error));
-                }
+                self.flush_lane(port, lane, batch, snapshot, tracing);
             }
         }
         self.touched = touched; // keeps its room
     }
+
+    fn flush_lane(&mut self, port: PortId, lane: Lane, batch: &Batch, snapshot: &Snapshot, tracing: &mut Tracing) {
+        let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { return };
+        let mut picks = std::mem::take(slot.lane(lane));
+        if !picks.is_empty() {
+            self.lost.clear();
+            let fault = send(slot.queue.as_mut(), batch, &picks, &mut self.scratch, &mut self.lost);
+            account(slot, self.worker, batch, &picks, &self.lost);
+            let drops = snapshot.network_of(port).and_then(|view| view.tables.drops.of(self.worker));
+            for (_, reason) in &self.lost {
+                if let Some(drops) = drops {
+                    drops.add(*reason, 1);
+                }
+            }
+            if tracing.is_on() {
+                tell(port, lane, &picks, &self.lost, tracing);
+            }
+            if let Some(error) = fault.filter(|error| error.kind() != io::ErrorKind::NetworkDown) {
+                self.failed.push((port, error));
+            }
+            picks.clear();
+        }
+        *slot.lane(lane) = picks; // keeps its room
+    }
 }
+
+/// Frames that did not leave: their places among the picks, and why.
+type Lost = Vec<(usize, DropReason)>;
 
 /// Count what left and what could not.
-fn account(slot: &Slot, worker: usize, batch: &Batch, picks: &[u16], taken: usize) {
+fn account(slot: &Slot, worker: usize, batch: &Batch, picks: &[u16], lost: &Lost) {
     let Some(counts) = slot.counts.of(worker) else { return };
-    let octets = picks[..taken].iter().map(|index| batch[*index as usize].len() as u64).sum();
-    counts.tx_frames.add(taken as u64);
-    counts.tx_octets.add(octets);
-    counts.drops.add((picks.len() - taken) as u64);
+    let octets = |index: u16| batch[index as usize].len() as u64;
+    let queued: u64 = picks.iter().map(|index| octets(*index)).sum();
+    let stayed: u64 = lost.iter().filter_map(|(place, _)| picks.get(*place)).map(|index| octets(*index)).sum();
+    counts.tx_frames.add((picks.len() - lost.len()) as u64);
+    counts.tx_octets.add(queued - stayed);
+    counts.drops.add(lost.len() as u64);
 }
 
-/// Send the picked frames and say how many went, counted from the first, and whether the port failed.
-fn send(queue: &mut dyn Port, batch: &Batch, picks: &[u16], scratch: &mut Batch) -> (usize, Option<io::Error>) {
-    let finished = |index: &u16| batch[*index as usize].offload().is_finished();
-    if queue.takes_offload() || picks.iter().all(finished) {
-        return match queue.send(batch, picks) {
-            Ok(taken) => (taken.min(picks.len()), None),
-            Err(error) => (0, Some(error)),
+fn tell(port: PortId, lane: Lane, picks: &[u16], lost: &Lost, tracing: &mut Tracing) {
+    for (place, index) in picks.iter().enumerate() {
+        let step = match lost.iter().find(|(at, _)| *at == place) {
+            Some((_, reason)) => Step::NotSent { port, reason: *reason },
+            None => Step::Sent { port },
         };
+        tracing.add(lane, *index, step);
     }
-    let mut taken = 0;
-    for run in picks.chunk_by(|a, b| finished(a) == finished(b)) {
-        let result = if run.first().is_some_and(finished) {
-            queue.send(batch, run)
+}
+
+/// Send the picked frames; what did not leave is in `lost`. The port's fault, if it has one.
+fn send(queue: &mut dyn Port, batch: &Batch, picks: &[u16], scratch: &mut Batch, lost: &mut Lost) -> Option<io::Error> {
+    let finished = |index: &u16| batch[*index as usize].offload().is_finished();
+    let as_they_are = queue.takes_offload() || picks.iter().all(finished);
+    let mut done = 0;
+    for run in picks.chunk_by(|a, b| as_they_are || finished(a) == finished(b)) {
+        let result = if as_they_are || run.first().is_some_and(finished) {
+            send_all(queue, batch, run, |place, stop| lost.push((done + place, reason_of(stop))))
         } else {
-            send_unfinished(queue, batch, run, scratch)
+            send_unfinished(queue, batch, run, scratch, |place, reason| lost.push((done + place, reason)))
         };
-        match result {
-            Ok(count) => taken += count.min(run.len()),
-            Err(error) => return (taken, Some(error)),
+        done += run.len();
+        let full = lost.last().is_some_and(|(_, reason)| *reason == DropReason::EgressFull);
+        if result.is_err() || full {
+            lost.extend((done..picks.len()).map(|place| (place, DropReason::EgressFull)));
         }
-        if result_is_short(&result, run.len()) {
+        if let Err(error) = result {
+            for (_, reason) in lost.iter_mut().filter(|(_, reason)| *reason == DropReason::EgressFull) {
+                *reason = DropReason::EgressDown;
+            }
+            return Some(error);
+        }
+        if full {
             break;
         }
     }
-    (taken, None)
+    None
 }
 
-fn result_is_short(result: &io::Result<usize>, wanted: usize) -> bool {
-    result.as_ref().is_ok_and(|count| *count < wanted)
+const fn reason_of(stop: Stop) -> DropReason {
+    match stop {
+        Stop::Full => DropReason::EgressFull,
+        Stop::Refused => DropReason::EgressRefused,
+    }
 }
 
-/// Finish each frame of `run` for the wire and send it; a frame counts when all its pieces went.
-fn send_unfinished(queue: &mut dyn Port, batch: &Batch, run: &[u16], scratch: &mut Batch) -> io::Result<usize> {
-    for (done, index) in run.iter().enumerate() {
-        if !send_in_pieces(queue, &batch[*index as usize], scratch)? {
-            return Ok(done);
+/// Finish each frame of `run` for the wire and send it; a frame has left when all its pieces have.
+fn send_unfinished(
+    queue: &mut dyn Port,
+    batch: &Batch,
+    run: &[u16],
+    scratch: &mut Batch,
+    mut lost: impl FnMut(usize, DropReason),
+) -> io::Result<()> {
+    for (place, index) in run.iter().enumerate() {
+        let result = send_in_pieces(queue, &batch[*index as usize], scratch);
+        match result {
+            Ok(None) => {}
+            Ok(Some(DropReason::EgressFull)) | Err(_) => {
+                (place..run.len()).for_each(|place| lost(place, DropReason::EgressFull));
+                return result.map(|_| ());
+            }
+            Ok(Some(reason)) => lost(place, reason),
         }
     }
-    Ok(run.len())
+    Ok(())
 }
 
-/// Whether all pieces of the frame went. A frame that does not fit its own header was refused when it came in.
-fn send_in_pieces(queue: &mut dyn Port, frame: &Frame, scratch: &mut Batch) -> io::Result<bool> {
+/// Why not all pieces of the frame went; `None` when they did. A frame that does not fit its own header was refused when
+/// it came in.
+fn send_in_pieces(queue: &mut dyn Port, frame: &Frame, scratch: &mut Batch) -> io::Result<Option<DropReason>> {
     scratch.clear();
     if !frame.offload().is_gso() {
         let finished = scratch.push().is_some_and(|out| checksum::finish_into(frame, out).is_ok());
-        return if finished { flush_scratch(queue, scratch) } else { Ok(false) };
+        return if finished { flush_scratch(queue, scratch) } else { Ok(Some(DropReason::BadOffload)) };
     }
-    let Ok(mut segments) = Segments::new(frame) else { return Ok(false) };
+    let Ok(mut segments) = Segments::new(frame) else { return Ok(Some(DropReason::BadOffload)) };
     loop {
         let Some(out) = scratch.push() else {
-            if !flush_scratch(queue, scratch)? {
-                return Ok(false);
+            if let Some(reason) = flush_scratch(queue, scratch)? {
+                return Ok(Some(reason));
             }
             continue;
         };
@@ -211,10 +252,10 @@ fn send_in_pieces(queue: &mut dyn Port, frame: &Frame, scratch: &mut Batch) -> i
     }
 }
 
-fn flush_scratch(queue: &mut dyn Port, scratch: &mut Batch) -> io::Result<bool> {
+fn flush_scratch(queue: &mut dyn Port, scratch: &mut Batch) -> io::Result<Option<DropReason>> {
     let picks: [u16; SCRATCH_FRAMES] = std::array::from_fn(|index| index as u16);
-    let count = scratch.len();
-    let taken = if count == 0 { 0 } else { queue.send(scratch, &picks[..count])? };
+    let mut why = None;
+    let result = send_all(queue, scratch, &picks[..scratch.len()], |_, stop| why = Some(reason_of(stop)));
     scratch.clear();
-    Ok(taken == count)
+    result.map(|()| why)
 }

@@ -139,10 +139,12 @@ impl Context<'_> {
 
     fn answer_echo<O: Observer>(&mut self, request: &Frame, observer: &mut O) -> Verdict {
         let mut reply = self.outbox.take_scratch();
+        let before = self.outbox.len();
         let verdict = if !icmp::write_echo_reply(request, &mut reply) {
             Verdict::Drop(DropReason::BadIpHeader)
         } else if !send_fragments(&mut reply, self.view, Target::Port(self.from), self.outbox) {
-            Verdict::Drop(DropReason::EgressFull)
+            self.outbox.shorten(before);
+            Verdict::Drop(DropReason::TooManyPieces)
         } else {
             observer.step(Step::Routed(RouteStep::EchoAnswered));
             Verdict::Answered
@@ -169,6 +171,9 @@ impl Context<'_> {
     }
 }
 
+/// The least that a routed frame is trimmed to: shorter ones keep the padding they came with (IEEE 802.3, 3.2.7).
+const MIN_OCTETS: usize = 60;
+
 /// Send a frame whose next hop is known into its network: rewritten, in its own buffer if it fits there, else in pieces.
 fn send_on<O: Observer>(
     frame: &mut Frame,
@@ -182,6 +187,7 @@ fn send_on<O: Observer>(
     if !rewrite(frame, gateway.mac, mac) {
         return Verdict::Drop(DropReason::BadIpHeader);
     }
+    trim(frame);
     let found = look_up(&view.tables.mac, mac, None, now);
     observer.step(Step::LookedUp(found));
     let (verdict, target) = match found {
@@ -192,24 +198,33 @@ fn send_on<O: Observer>(
     if frame.offload().wire_octets(frame.octets()) <= view.mtu + HEADER_OCTETS {
         return verdict;
     }
+    let before = outbox.len();
     if send_pieces(frame, view, target, outbox) {
         Verdict::Fragmented { network: view.id }
     } else {
-        Verdict::Drop(DropReason::EgressFull)
+        outbox.shorten(before); // a datagram with a hole is of no use to anybody
+        Verdict::Drop(DropReason::TooManyPieces)
     }
 }
 
-/// Cut a frame for its network's MTU; `false`, and nothing on its way, when the pieces are too many for the outbox.
+/// Leave behind what padding stands after the packet: on the next network it would only count against the MTU.
+fn trim(frame: &mut Frame) {
+    let total = frame.octets().get(HEADER_OCTETS + 2..).and_then(|octets| octets.first_chunk::<2>().copied());
+    if let Some(total) = total.filter(|_| !frame.offload().is_gso()) {
+        frame.truncate((HEADER_OCTETS + usize::from(u16::from_be_bytes(total))).max(MIN_OCTETS));
+    }
+}
+
+/// Cut a frame for its network's MTU; `false` when that cannot be, or the pieces are too many for the outbox.
 fn send_pieces(frame: &mut Frame, view: &NetworkView, target: Target, outbox: &mut Outbox) -> bool {
     if !frame.offload().is_gso() {
         return send_fragments(frame, view, target, outbox);
     }
+    let Ok(mut segments) = Segments::new(frame) else { return false };
     let mut segment = outbox.take_scratch();
     let mut all = true;
-    if let Ok(mut segments) = Segments::new(frame) {
-        while all && segments.next_into(&mut segment) {
-            all = send_fragments(&mut segment, view, target, outbox);
-        }
+    while all && segments.next_into(&mut segment) {
+        all = send_fragments(&mut segment, view, target, outbox);
     }
     outbox.give_scratch_back(segment);
     all
@@ -217,18 +232,13 @@ fn send_pieces(frame: &mut Frame, view: &NetworkView, target: Target, outbox: &m
 
 fn send_fragments(frame: &mut Frame, view: &NetworkView, target: Target, outbox: &mut Outbox) -> bool {
     let Ok(mut fragments) = Fragments::new(frame, view.mtu) else { return false };
-    let mut made = 0;
-    loop {
-        let Some(out) = outbox.add(view.id, target) else {
-            (0..made).for_each(|_| outbox.take_back()); // a datagram with a hole is of no use to anybody
-            return false;
-        };
+    while let Some(out) = outbox.add(view.id, target) {
         if !fragments.next_into(out) {
             outbox.take_back();
             return true;
         }
-        made += 1;
     }
+    false
 }
 
 /// Put an ICMP error on its way, if the rate allows one.

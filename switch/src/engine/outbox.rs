@@ -42,6 +42,17 @@ impl Outbox {
         self.frames.capacity() - self.frames.len()
     }
 
+    /// How many frames are in it.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Take the last frames back, down to the first `len`.
+    pub(super) fn shorten(&mut self, len: usize) {
+        self.frames.shrink(self.frames.len().saturating_sub(len));
+        self.errands.truncate(len);
+    }
+
     /// Should what is in it be sent before the next frame is decided?
     pub(super) fn is_nearly_full(&self) -> bool {
         self.room() < CAPACITY / 2
@@ -56,8 +67,7 @@ impl Outbox {
 
     /// Take the last frame back: it could not be written.
     pub(super) fn take_back(&mut self) {
-        self.frames.shrink(1);
-        self.errands.pop();
+        self.shorten(self.len().saturating_sub(1));
     }
 
     /// A frame to write into; give it back afterwards, and nothing is allocated the next time.

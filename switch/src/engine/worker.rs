@@ -331,6 +331,8 @@ impl Worker {
             match command {
                 Command::Publish(snapshot, done) => {
                     self.snapshot = snapshot;
+                    // Another worker may have gone by it already, and asked for time to be kept on a new network.
+                    self.shared.deadline.bring_forward(Some(self.shared.clock.now()));
                     for port in self.egress.ports() {
                         self.mark_ready(port);
                     }

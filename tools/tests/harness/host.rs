@@ -58,7 +58,7 @@ impl Running {
 
     /// Send a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid() as i32), signal).expect("it is alive");
+        send_signal(self.pid(), signal).expect("it is alive");
     }
 
     /// Wait for its end; what it said on what was left in pipes.
@@ -87,10 +87,16 @@ impl Running {
         let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
         let mut outcome = Outcome::of(output);
         if let Some(signal) = status.signal() {
-            outcome.err.push_str(&format!("ended by signal {signal}\n"));
+            outcome.err += "ended by signal ";
+            outcome.err += &signal.to_string();
         }
         outcome
     }
+}
+
+/// Send a signal to a process.
+pub(crate) fn send_signal(pid: u32, signal: Signal) -> nix::Result<()> {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal)
 }
 
 impl Drop for Running {
@@ -126,6 +132,12 @@ impl Host {
         });
         host.run("ip link set lo up").ok();
         host
+    }
+
+    /// Let it say nothing of its own accord: without IPv6 a new interface is silent.
+    pub(crate) fn quiet(self) -> Self {
+        self.inside(|| fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap());
+        self
     }
 
     /// What `network connect` said of it.

@@ -192,7 +192,7 @@ impl World {
         (0..8).map(|_| count(5)).min().unwrap()
     }
 
-    /// The CPU time that the daemon has used (proc_pid_stat(5), utime and stime).
+    /// The CPU time that the daemon has used (proc(5), the fields `utime` and `stime` of `stat`).
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let mut fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
@@ -200,6 +200,13 @@ impl World {
         let system: u64 = fields.next().unwrap().parse().unwrap();
         // USER_HZ is 100 on every architecture that Debian has.
         Duration::from_millis((user + system) * 10)
+    }
+
+    /// The CPU time that the daemon uses while this much time passes.
+    pub(crate) fn cpu_time_in(&self, time: Duration) -> Duration {
+        let before = self.cpu_time();
+        thread::sleep(time);
+        self.cpu_time().saturating_sub(before)
     }
 
     /// Run `lanyard` with these words, to its end.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::host::{Host, Running};
 use super::wait_for;
 
-/// A type that nobody speaks (IEEE 802, local experimental EtherType 1).
+/// A type that nobody speaks (IEEE 802, the first type for local experiments).
 pub(crate) const EXPERIMENTAL: u16 = 0x88b5;
 
 /// A frame of `payload` from `source` to `destination`.
@@ -63,21 +63,8 @@ impl Sniffer {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pcap");
         let mut command = host.command("tcpdump");
-        command.args([
-            "-i",
-            ifname,
-            "-Q",
-            "in",
-            "-n",
-            "-U",
-            "-Z",
-            "root",
-            "--immediate-mode",
-            "-s",
-            "262144",
-            "-B",
-            "16384",
-        ]);
+        // A longer snapshot makes for fewer places in the ring, and what does not fit there is missed.
+        command.args(["-i", ifname]).args("-Q in -n -U -Z root --immediate-mode -s 2048 -B 16384".split(' '));
         command.arg("-w").arg(&file).args(filter.split_whitespace());
         let mut tcpdump = Running::start(&mut command);
         let mut said = BufReader::new(tcpdump.child.stderr.take().unwrap());

@@ -16,6 +16,7 @@ use hyper::body::Frame;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
+use trace::Loss;
 
 use super::{BODY_OCTETS, READ_TIMEOUT};
 use crate::control::types::Refusal;
@@ -25,6 +26,8 @@ use crate::control::{Fault, Quiet, Switch, TraceReader};
 const TRACE_LINES: usize = 64;
 /// How often a trace looks whether anybody still wants it.
 const TRACE_LOOK: Duration = Duration::from_millis(250);
+/// How long a trace must be quiet before a loss is told without a record.
+const LOSS_LOOK: Duration = Duration::from_millis(20);
 
 /// A refusal with its status.
 pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
@@ -103,16 +106,21 @@ pub(super) fn trace(reader: TraceReader, stopped: watch::Receiver<bool>) -> Resp
 
 fn feed(reader: &TraceReader, lines: &mpsc::Sender<Bytes>, stopped: &watch::Receiver<bool>) {
     while !lines.is_closed() && !*stopped.borrow() {
-        let record = match reader.next(TRACE_LOOK) {
-            Ok(record) => record,
-            Err(Quiet::Timeout) => continue,
-            Err(Quiet::Ended) => return,
+        let look = if reader.owes_a_loss() { LOSS_LOOK } else { TRACE_LOOK };
+        let line = match reader.next(look) {
+            Ok(record) => record.to_json_line().ok(),
+            Err(Quiet::Timeout) => reader.loss().map(Loss::to_json_line),
+            Err(Quiet::Ended) => break,
         };
-        let Ok(line) = record.to_json_line() else { continue };
         // The wait is for this client alone; what its trace loses meanwhile is counted.
-        if lines.blocking_send(line.into()).is_err() {
+        if let Some(line) = line
+            && lines.blocking_send(line.into()).is_err()
+        {
             return;
         }
+    }
+    if let Some(loss) = reader.last_loss() {
+        let _ = lines.blocking_send(loss.to_json_line().into()); // the client may have gone
     }
 }
 
@@ -127,5 +135,40 @@ impl HttpBody for Lines {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::trace_hub::tests::{pass, reader};
+
+    fn text(line: Option<Bytes>) -> String {
+        String::from_utf8(line.expect("a line").to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_loss_is_told_when_the_trace_goes_quiet_and_at_its_end() {
+        let (hub, reader) = reader(2);
+        pass(&hub, 1..=5);
+        let (lines, mut queue) = mpsc::channel(1);
+        let (stop, stopped) = watch::channel(false);
+        let feeding = std::thread::spawn(move || feed(&reader, &lines, &stopped));
+        for number in 1..=2 {
+            assert!(text(queue.blocking_recv()).starts_with(&format!("{{\"number\":{number},")));
+        }
+        assert_eq!(text(queue.blocking_recv()), "{\"lost\":3}\n");
+        // One line waits to be taken, one waits for its place, two wait in the reader, and four are lost at once.
+        pass(&hub, 6..=6);
+        std::thread::sleep(LOSS_LOOK * 5);
+        pass(&hub, 7..=7);
+        std::thread::sleep(LOSS_LOOK * 5);
+        pass(&hub, 8..=13);
+        stop.send(true).unwrap();
+        assert!(text(queue.blocking_recv()).starts_with("{\"number\":6,"));
+        assert!(text(queue.blocking_recv()).starts_with("{\"number\":7,"));
+        assert_eq!(text(queue.blocking_recv()), "{\"lost\":9}\n", "what was not read on is lost as well");
+        assert_eq!(queue.blocking_recv(), None);
+        feeding.join().unwrap();
     }
 }

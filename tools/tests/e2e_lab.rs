@@ -1,0 +1,357 @@
+//! Does the lab tell its story, stay, answer and go, for root and for anybody; and is nothing left of it, however it ends?
+//!
+//! Each test works in a box: namespaces of its own for processes, mounts and network, so that what the lab leaves can be
+//! counted, its folders are nobody else's, and the box's end is the end of everything in it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod harness;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::host::send_signal;
+use harness::{LANYARD, Outcome, PATIENCE, Running, ready, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv", "mount"];
+
+/// Who runs the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum User {
+    Root,
+    Nobody,
+}
+
+const USERS: [User; 2] = [User::Root, User::Nobody];
+
+/// A machine within the machine. Its processes end with it.
+struct Sandbox {
+    _anchor: Running,
+    /// The first process in it.
+    init: u32,
+    user: User,
+}
+
+impl Sandbox {
+    fn new(user: User) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "cat"]);
+        let anchor = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
+        wait_for("the box", PATIENCE, || {
+            let child = children(anchor.pid()).first().copied();
+            child.is_some_and(|child| {
+                fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "cat\n")
+            })
+        });
+        let init = children(anchor.pid())[0];
+        let sandbox = Self { _anchor: anchor, init, user };
+        let script = format!(
+            "mount -t tmpfs -o mode=755 tmpfs /run && cp {LANYARD} /run/lanyard && mount -t tmpfs -o mode=1777 tmpfs /tmp"
+        );
+        let mut command = sandbox.enter();
+        command.args(["sh", "-c", &script]);
+        Running::start(&mut command).finish(PATIENCE).ok();
+        sandbox
+    }
+
+    fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid", "--wd=/", "--"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// `lanyard` in the box, in an empty environment.
+    fn command(&self) -> Command {
+        let mut command = self.enter();
+        command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]);
+        if self.user == User::Nobody {
+            command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
+        }
+        command.arg("/run/lanyard");
+        command
+    }
+
+    fn lanyard(&self, words: &[&str]) -> Outcome {
+        Running::start(self.command().args(words)).finish(PATIENCE)
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        let outcome = self.lanyard(words);
+        assert!(outcome.code == Some(0) && outcome.err.is_empty(), "{:?} {words:?}: {outcome:?}", self.user);
+        outcome.out
+    }
+
+    /// The processes in the box but the first, by their ids outside.
+    fn processes(&self) -> Vec<u32> {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let own = namespace(self.init);
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        // The first process looks after nobody: what has ended stays in the list, as a name without memory.
+        let is_alive = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty());
+        pids.filter(|pid: &u32| *pid != self.init && namespace(*pid) == own && is_alive(*pid)).collect()
+    }
+
+    fn names_of_processes(&self) -> Vec<String> {
+        let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok();
+        self.processes().into_iter().filter_map(name).map(|name| name.replace('\0', " ")).collect()
+    }
+
+    fn interfaces(&self) -> String {
+        let mut command = self.enter();
+        command.args(["ip", "-o", "link"]);
+        Running::start(&mut command).finish(PATIENCE).ok()
+    }
+
+    /// No process, and with them no namespace; no interface but `lo`; no folder of a lab.
+    fn is_empty(&self) {
+        let start = Instant::now();
+        while !self.processes().is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(3), "left behind: {:?}", self.names_of_processes());
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(self.interfaces().lines().count(), 1, "{}", self.interfaces());
+        let mut command = self.enter();
+        command.args(["find", "/tmp", "/run", "-name", "lanyard-*"]);
+        assert_eq!(Running::start(&mut command).finish(PATIENCE).ok(), "");
+    }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+const ACTS: [&str; 6] = [
+    "1. A cold ping",
+    "2. A second ping",
+    "3. Unknown unicast",
+    "4. h1 pings its gateway",
+    "5. h1 pings h4",
+    "What the switch has learned",
+];
+
+#[test]
+fn the_story_is_told_to_root_and_to_anybody() {
+    if !ready("the_story_is_told_to_root_and_to_anybody", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        for words in [&["lab"][..], &["lab", "demo"]] {
+            let start = Instant::now();
+            let text = sandbox.done(words);
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+            let mut rest = text.as_str();
+            for act in ACTS {
+                rest = rest.split_once(act).unwrap_or_else(|| panic!("'{act}' is missing: {text}")).1;
+            }
+            // Every frame that the story needs is on a line of its own.
+            for line in [
+                "ARP who-has 10.0.1.12 tell 10.0.1.11",
+                "FLOOD broadcast -> h2 h3",
+                "UNICAST -> h2",
+                "FLOOD unknown -> h2 h3",
+                "ANSWER ping of the gateway",
+                "ROUTE to net2 via 10.0.2.14 ttl 63",
+            ] {
+                assert!(text.contains(line), "'{line}' is missing: {text}");
+            }
+            assert!(!text.contains("NOT SEEN") && !text.contains('\x1b'), "{text}");
+            let kind = if user == User::Root { "TAPs" } else { "veths" };
+            assert!(text.contains(kind), "{user:?}: {text:.700}");
+            sandbox.is_empty();
+        }
+    }
+}
+
+/// Start the story, wait for a piece of it, and end it by a signal.
+fn interrupt(sandbox: &Sandbox, piece: &str, signal: Signal) -> Option<i32> {
+    let mut lab = Running::start(sandbox.command().arg("lab"));
+    let mut said = BufReader::new(lab.child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(piece) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the story ended before '{piece}'");
+    }
+    // Its parent here is nsenter, which went into the box for it.
+    let program = children(lab.pid())[0];
+    send_signal(program, signal).unwrap();
+    let reader = thread::spawn(move || said.read_to_end(&mut Vec::new()));
+    let code = lab.finish(PATIENCE).code;
+    reader.join().unwrap().unwrap();
+    code
+}
+
+#[test]
+fn nothing_is_left_of_a_story_that_is_interrupted() {
+    if !ready("nothing_is_left_of_a_story_that_is_interrupted", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        for signal in [Signal::SIGINT, Signal::SIGKILL, Signal::SIGTERM, Signal::SIGHUP] {
+            for act in [ACTS[0], ACTS[2]] {
+                let code = interrupt(&sandbox, act, signal);
+                assert_ne!(code, Some(0), "{signal} in '{act}' is no good end");
+                sandbox.is_empty();
+            }
+        }
+        // Whoever has read enough is no failure, and leaves nothing either.
+        let mut lab = Running::start(sandbox.command().arg("lab"));
+        drop(lab.child.stdout.take());
+        assert_eq!(lab.finish(PATIENCE).code, Some(0));
+        sandbox.is_empty();
+        sandbox.done(&["lab"]);
+    }
+}
+
+/// At any moment, while hosts and ports are being made too.
+#[test]
+fn nothing_is_left_of_a_lab_that_is_killed_at_any_moment() {
+    if !ready("nothing_is_left_of_a_lab_that_is_killed_at_any_moment", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        for (number, words) in [&["lab"][..], &["lab", "up"]].iter().cycle().take(16).enumerate() {
+            let lab = Running::start(sandbox.command().args(*words));
+            thread::sleep(Duration::from_millis(15 * number as u64));
+            if let Some(first) = sandbox.processes().first() {
+                let _ = send_signal(*first, Signal::SIGKILL);
+            }
+            drop(lab);
+            for pid in sandbox.processes() {
+                let name = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                // A lab that was up already stays when only `lab up` is killed.
+                if name.contains("__keeper") {
+                    let _ = send_signal(pid, Signal::SIGKILL);
+                }
+            }
+            wait_for("the processes' end", Duration::from_secs(3), || sandbox.processes().is_empty());
+            assert_eq!(sandbox.interfaces().lines().count(), 1);
+        }
+        sandbox.done(&["lab", "up"]);
+        sandbox.done(&["lab", "down"]);
+        sandbox.is_empty();
+    }
+}
+
+/// The socket that `lab up` names.
+fn socket_in(text: &str) -> String {
+    let named = text.split_once("LANYARD_SOCKET=").unwrap_or_else(|| panic!("no socket: {text}")).1;
+    named.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_lab_stays_answers_and_goes() {
+    if !ready("a_lab_stays_answers_and_goes", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        let exec = |host: &str, words: &str| {
+            let words: Vec<&str> = ["lab", "exec", host, "--"].into_iter().chain(words.split_whitespace()).collect();
+            sandbox.lanyard(&words)
+        };
+        assert_eq!(exec("h1", "true").code, Some(1), "there is no lab yet");
+        let text = sandbox.done(&["lab", "up"]);
+        for word in ["h1", "h2", "h3", "h4", "net1", "net2", "10.0.1.11", "10.0.2.14", "02:42:0a:00:01:0b"] {
+            assert!(text.contains(word), "'{word}' is missing: {text}");
+        }
+        let refused = sandbox.lanyard(&["lab", "up"]);
+        assert_eq!((refused.code, refused.err.lines().count()), (Some(1), 1), "{refused:?}");
+        assert!(refused.err.contains("already") && refused.err.contains("lab down"), "{refused:?}");
+
+        let hosts: Value = serde_json::from_str(&sandbox.done(&["lab", "ls", "--json"])).unwrap();
+        let names: Vec<&str> = hosts.as_array().unwrap().iter().map(|host| host["host"].as_str().unwrap()).collect();
+        assert_eq!(names, ["h1", "h2", "h3", "h4"]);
+        for target in ["10.0.1.12", "10.0.1.13", "10.0.1.1", "10.0.2.14"] {
+            let pings = exec("h1", &format!("ping -n -c 1 -W 3 {target}"));
+            assert!(pings.code == Some(0) && pings.out.contains(" 1 received"), "{user:?} {target}: {pings:?}");
+        }
+        assert_eq!(sandbox.lanyard(&["lab", "exec", "h3", "--", "sh", "-c", "exit 7"]).code, Some(7));
+        let nobody = exec("h9", "true");
+        assert!(nobody.code == Some(1) && nobody.err.contains("'h9'") && nobody.err.contains("h4"), "{nobody:?}");
+
+        shows_and_traces(&sandbox, &socket_in(&text));
+        sandbox.done(&["lab", "down"]);
+        sandbox.is_empty();
+        assert!(sandbox.done(&["lab", "ls"]).contains("no lab is up"));
+        sandbox.done(&["lab", "down"]);
+    }
+}
+
+/// Every other command works on the lab, too.
+fn shows_and_traces(sandbox: &Sandbox, socket: &str) {
+    let shown = sandbox.done(&["show", "mac", "--socket", socket]);
+    assert!(shown.contains("02:42:0a:00:01:0b") && shown.contains("gateway"), "{shown}");
+    assert!(sandbox.done(&["show", "ports", "--socket", socket]).contains("h4"));
+    let trace = Running::start(sandbox.command().args(["trace", "-n", "2", "--socket", socket]));
+    thread::sleep(Duration::from_millis(500));
+    sandbox.done(&["lab", "exec", "h1", "--", "ping", "-n", "-q", "-c", "1", "-W", "3", "10.0.1.12"]);
+    let text = trace.finish(PATIENCE).ok();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("ICMP echo request 10.0.1.11 > 10.0.1.12"), "{text}");
+}
+
+#[test]
+fn a_killed_keeper_is_no_obstacle() {
+    if !ready("a_killed_keeper_is_no_obstacle", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        sandbox.done(&["lab", "up"]);
+        let is_keeper =
+            |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|name| name.contains("__keeper"));
+        let keeper = sandbox.processes().into_iter().find(is_keeper).expect("a keeper");
+        send_signal(keeper, Signal::SIGKILL).unwrap();
+        wait_for("the hosts' end", Duration::from_secs(3), || sandbox.processes().is_empty());
+        assert!(sandbox.done(&["lab", "ls"]).contains("no lab is up"));
+        assert_eq!(sandbox.lanyard(&["lab", "exec", "h1", "--", "true"]).code, Some(1));
+        sandbox.done(&["lab", "up"]);
+        sandbox.done(&["lab", "exec", "h1", "--", "ping", "-n", "-q", "-c", "1", "-W", "3", "10.0.1.12"]);
+        // Ended by a signal, as at a shutdown, it goes in order.
+        let keeper = sandbox.processes().into_iter().find(is_keeper).expect("a keeper");
+        send_signal(keeper, Signal::SIGTERM).unwrap();
+        sandbox.is_empty();
+    }
+}
+
+#[test]
+fn a_larger_lab_and_one_that_cannot_be() {
+    if !ready("a_larger_lab_and_one_that_cannot_be", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        for (words, code) in [
+            (["--hosts", "1", "--networks", "2"], 2),
+            (["--hosts", "0", "--networks", "1"], 2),
+            (["--hosts", "2", "--networks", "0"], 2),
+        ] {
+            let refused = sandbox.lanyard(&[&["lab", "up"][..], &words].concat());
+            assert_eq!((refused.code, refused.err.lines().count()), (Some(code), 1), "{refused:?}");
+            sandbox.is_empty();
+        }
+        sandbox.done(&["lab", "up", "--hosts", "8", "--networks", "3"]);
+        let hosts: Value = serde_json::from_str(&sandbox.done(&["lab", "ls", "--json"])).unwrap();
+        let hosts = hosts.as_array().unwrap();
+        assert_eq!(hosts.len(), 8);
+        let mut networks: Vec<&str> = hosts.iter().map(|host| host["network"].as_str().unwrap()).collect();
+        networks.dedup();
+        assert_eq!(networks, ["net1", "net2", "net3"]);
+        for host in hosts {
+            let ip = host["ip"].as_str().unwrap();
+            sandbox.done(&["lab", "exec", "h1", "--", "ping", "-n", "-q", "-c", "1", "-W", "3", ip]);
+        }
+        sandbox.done(&["lab", "down"]);
+        sandbox.is_empty();
+    }
+}
