@@ -70,6 +70,18 @@ fn the_whole_conversation() {
             (status, &web["ip"], &web["state"], &web["static"]),
             (200, &json!("10.9.0.2/24"), &json!("up"), &json!(true))
         );
+        for (more, refused) in [
+            (json!({ "netns": "no-such-lanyard" }), 404),
+            (json!({ "netns": "pid:4194999" }), 404),
+            (json!({ "netns": "/no/such/lanyard" }), 404),
+            (json!({ "netns": "pid:x" }), 400),
+            (json!({ "netns": "a/b" }), 400),
+            (json!({ "netns": host.netns(), "mac": web["mac"] }), 409),
+            (json!({ "netns": host.netns(), "mac": "01:00:00:00:00:01" }), 400),
+        ] {
+            let (status, answer) = ask(socket, "POST", "/v1/networks/lab/endpoints", &more.to_string());
+            assert_eq!(status, refused, "{more}: {answer}");
+        }
         assert_eq!(ask(socket, "GET", "/v1/ports?network=lab", "").1[0]["endpoint"], json!("web"));
         assert_eq!(ask(socket, "GET", "/v1/mac", "").1.as_array().unwrap().len(), 3);
         assert_eq!(ask(socket, "GET", "/v1/arp", "").1[0]["state"], json!("permanent"));
@@ -153,6 +165,12 @@ fn slow_clients_are_cut_off_and_many_are_turned_away() {
         std::thread::sleep(Duration::from_millis(200));
         let (status, body) = raw(socket, b"");
         assert_eq!(status, 503, "{body}");
+        // Also with a request that nobody looks at.
+        for _ in 0..20 {
+            let (status, busy) =
+                ask(socket, "POST", "/v1/networks", &format!(r#"{{"name":"{}"}}"#, "x".repeat(20_000)));
+            assert_eq!(status, 503, "{busy}");
+        }
         drop(idle);
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(ask(socket, "GET", "/v1/ping", "").0, 200, "room again");

@@ -3,7 +3,9 @@
 //!
 //! One connection a request, on a runtime of the command's own thread. Not done: keep-alive, retries.
 
-use std::fmt::Write;
+use std::error::Error;
+use std::fmt::{Display, Write};
+use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use switch::control::types::Refusal;
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
@@ -23,6 +26,10 @@ use crate::failure::Failure;
 
 /// How long an answer may take. Removing a network with thousands of endpoints takes seconds, never this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long a daemon that took no request is listened to, and how much of what it says is read, octets.
+const UNASKED_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_UNASKED_OCTETS: u64 = 4096;
 
 /// Largest answer that is read, octets: the MAC table at its largest is some 2 GiB of JSON, and nobody reads that.
 const MAX_ANSWER_OCTETS: usize = 256 << 20;
@@ -92,11 +99,11 @@ impl Client {
             let (response, _connection) = self.request(method, path, body).await?;
             let status = response.status();
             let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER_OCTETS).collect().await;
-            let octets = body.map_err(|error| self.broken(&error.to_string()))?.to_bytes();
+            let octets = body.map_err(|error| self.unread(&*error))?.to_bytes();
             if status.is_success() { Ok(Answer(octets)) } else { Err(refusal(status, &octets)) }
         };
         let in_time = tokio::time::timeout(ANSWER_TIMEOUT, work).await;
-        in_time.unwrap_or_else(|_| Err(self.broken(&format!("no answer in {} s", ANSWER_TIMEOUT.as_secs()))))
+        in_time.unwrap_or_else(|_| Err(self.silent()))
     }
 
     /// Begin to read an answer that has no end, such as `/v1/trace`.
@@ -106,8 +113,7 @@ impl Client {
     pub(crate) async fn stream(&self, path: &str) -> Result<Lines, Failure> {
         let work = self.request(Method::GET, path, None::<&()>);
         let in_time = tokio::time::timeout(ANSWER_TIMEOUT, work).await;
-        let (response, connection) =
-            in_time.unwrap_or_else(|_| Err(self.broken(&format!("no answer in {} s", ANSWER_TIMEOUT.as_secs()))))?;
+        let (response, connection) = in_time.unwrap_or_else(|_| Err(self.silent()))?;
         let status = response.status();
         if !status.is_success() {
             let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER_OCTETS).collect().await;
@@ -129,10 +135,12 @@ impl Client {
         };
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.no_connection(&error))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| self.broken(&error.to_string()))?;
-        let connection = Connection(tokio::spawn(async move {
+        let (mut sender, mut connection) = handshake.map_err(|error| self.unanswered(&error, None))?;
+        let mut connection = Connection(tokio::spawn(async move {
             // What goes wrong here, the request or its body hears too.
-            let _ = connection.await;
+            let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+            let parts = connection.into_parts();
+            unasked_answer(parts.read_buf, parts.io.into_inner()).await
         }));
         let request = Request::builder()
             .method(method)
@@ -141,8 +149,15 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::work(format!("'{path}' cannot be asked for"), error))?;
-        let response = sender.send_request(request).await.map_err(|error| self.broken(&error.to_string()))?;
-        Ok((response, connection))
+        match sender.send_request(request).await {
+            Ok(response) => Ok((response, connection)),
+            Err(error) if left_alone(&error) => {
+                drop(sender);
+                let unasked = tokio::time::timeout(UNASKED_TIMEOUT, &mut connection.0).await;
+                Err(self.unanswered(&error, unasked.ok().and_then(Result::ok).flatten()))
+            }
+            Err(error) => Err(self.unanswered(&error, None)),
+        }
     }
 
     fn no_connection(&self, error: &io::Error) -> Failure {
@@ -162,17 +177,72 @@ impl Client {
         }
     }
 
-    fn broken(&self, why: &str) -> Failure {
+    /// Why no answer began: `unasked` is what the daemon said to a connection that it did not take.
+    fn unanswered(&self, error: &hyper::Error, unasked: Option<Failure>) -> Failure {
+        match unasked {
+            Some(refusal) => refusal,
+            None if left_alone(error) => self.closed("before it answered"),
+            None => self.stranger(error),
+        }
+    }
+
+    /// Why the rest of an answer did not come.
+    fn unread(&self, error: &(dyn Error + 'static)) -> Failure {
+        match error.downcast_ref::<hyper::Error>() {
+            Some(error) if left_alone(error) => self.closed("in the middle of its answer"),
+            _ => self.stranger(error),
+        }
+    }
+
+    fn closed(&self, when: &str) -> Failure {
+        let path = self.socket.display();
+        Failure::Work(format!("the daemon at {path} closed the connection {when}: is it still running? try again"))
+    }
+
+    fn silent(&self) -> Failure {
+        let (path, seconds) = (self.socket.display(), ANSWER_TIMEOUT.as_secs());
+        Failure::Work(format!("the daemon at {path} gave no answer in {seconds} s: it may be too busy; try again"))
+    }
+
+    fn stranger(&self, why: impl Display) -> Failure {
+        let path = self.socket.display();
         Failure::Work(format!(
-            "what listens at {} does not answer as a lanyard daemon does ({why}): is it running?",
-            self.socket.display()
+            "what listens at {path} does not answer as a lanyard daemon does ({why}): name the daemon's socket with \
+             --socket"
         ))
     }
 }
 
+/// Did the other side go away, rather than say what cannot be read?
+fn left_alone(error: &hyper::Error) -> bool {
+    let by_system = || {
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| {
+            matches!(
+                source.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            )
+        })
+    };
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || by_system()
+}
+
+/// A daemon with no connection to spare says so at once, hears nothing and closes; HTTP reads no answer before it has
+/// asked. What was said is read here, if it is a refusal.
+async fn unasked_answer(read: Bytes, rest: UnixStream) -> Option<Failure> {
+    let mut octets = read.to_vec();
+    // As far as it comes: what breaks off is no refusal.
+    let _ = rest.take(MAX_UNASKED_OCTETS).read_to_end(&mut octets).await;
+    let text = String::from_utf8(octets).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status: u16 = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let body: Refusal = serde_json::from_str(body).ok()?;
+    (400..600).contains(&status).then_some(Failure::Work(body.error))
+}
+
 /// The task that moves a connection's octets; it ends with its owner.
 #[derive(Debug)]
-struct Connection(JoinHandle<()>);
+struct Connection(JoinHandle<Option<Failure>>);
 
 impl Drop for Connection {
     fn drop(&mut self) {

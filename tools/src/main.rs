@@ -23,6 +23,7 @@ mod table;
 mod trace;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -58,8 +59,20 @@ fn words() -> Result<Cli, Failure> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::DisplayVersion => {
             error.exit()
         }
+        ErrorKind::MissingSubcommand => help_instead(&error),
         _ => Failure::Words(wrong_words(&error, std::env::args_os().skip(1))),
     })
+}
+
+/// A group of commands without a word shows its help. (With the socket named by the environment, clap no longer counts
+/// that as no words at all.)
+fn help_instead(error: &clap::Error) -> ! {
+    let asked = Cli::try_parse_from(std::env::args_os().chain(["--help".into()]));
+    let help = asked.err().unwrap_or_else(|| clap::Error::new(error.kind())).render();
+    let coloured = failure::colours(&io::stderr());
+    let text = if coloured { help.ansi().to_string() } else { help.to_string() };
+    let _ = io::stderr().write_all(text.as_bytes()); // with standard error closed, the exit code still tells
+    std::process::exit(2)
 }
 
 /// What is wrong, and the mend: the word that was perhaps meant, the words there are, and whose help to read.
@@ -69,16 +82,11 @@ fn wrong_words(error: &clap::Error, said: impl Iterator<Item = OsString>) -> Str
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let wrong = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim);
     let wrong: Vec<_> = wrong.filter(|line| !line.starts_with("[possible values:")).collect();
-    let mut line = wrong.join(" ") + ": ";
-    for meant in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
-        if let Some(meant) = listed(error, meant) {
-            line += &format!("perhaps {meant}; ");
-        }
-    }
-    if let Some(known) = listed(error, ContextKind::ValidValue) {
-        line += &format!("known are {known}; ");
-    }
-    line + &format!("see '{} --help'", path_of(said))
+    let meant = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let meant = meant.into_iter().find_map(|kind| listed(error, kind)).map(|meant| format!("perhaps {meant}; "));
+    let known = listed(error, ContextKind::ValidValue).map(|known| format!("known are {known}; "));
+    let (meant, known) = (meant.unwrap_or_default(), known.unwrap_or_default());
+    format!("{}: {meant}{known}see '{} --help'", wrong.join(" "), path_of(said))
 }
 
 /// What clap adds to an error, as a list in words.

@@ -1,14 +1,17 @@
 //! `lanyard trace`: what the switch decides about each frame, as it happens.
 //!
 //! The words and their layout are those of the `trace` crate; this file reads the stream and ends it well: after `-n`
-//! frames, on Ctrl-C, and when the reader of its output has gone, even while no frame passes.
+//! frames, on Ctrl-C, and when the reader of its output has gone, even while no frame passes. A line without `number`
+//! is no frame ([`trace::record`]): it tells what the trace lost, and is shown as such.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use trace::{Record, Style, Widths, lost_notice};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use trace::{Loss, Record, Style, Widths, lost_notice};
 
 use crate::cli::TraceArgs;
 use crate::client::{self, Client, Lines};
@@ -17,30 +20,68 @@ use crate::failure::{Failure, print};
 /// How often a quiet trace looks whether anybody still reads its output.
 const READER_CHECK: Duration = Duration::from_millis(500);
 
+/// How long the daemon is listened to after Ctrl-C, for what the trace has lost: it tells that when it has been quiet
+/// for 20 ms.
+const LAST_WORDS: Duration = Duration::from_millis(150);
+
 /// Run it.
 ///
 /// # Errors
 /// When there is no daemon, when it ends, and when what it says is no record.
 pub(crate) fn run(client: &Client, args: &TraceArgs) -> Result<(), Failure> {
-    client::until_ctrl_c(follow(client, args))
+    client::block_on(async {
+        let mut printer = Printer::new(args, ansi());
+        let mut lines = None;
+        tokio::select! {
+            outcome = follow(client, args, &mut lines, &mut printer) => return outcome,
+            heard = tokio::signal::ctrl_c() => heard.map_err(|error| Failure::work("waiting for Ctrl-C", error))?,
+        }
+        match lines {
+            Some(lines) => last_words(lines, &mut printer).await,
+            None => Ok(()),
+        }
+    })?
 }
 
-async fn follow(client: &Client, args: &TraceArgs) -> Result<(), Failure> {
-    let mut lines = client.stream("/v1/trace").await?;
+async fn follow(
+    client: &Client,
+    args: &TraceArgs,
+    lines: &mut Option<Lines>,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let lines = lines.insert(client.stream("/v1/trace").await?);
     let mut left = args.number.unwrap_or(u64::MAX);
-    let mut printer = Printer::new(args, ansi());
     while left > 0 {
-        let Some(arrived) = next_lines(&mut lines).await? else {
+        let Some(arrived) = next_lines(lines).await? else {
             return Err(Failure::Work("the daemon has ended, and the trace with it".to_owned()));
         };
         let mut text = String::new();
-        for line in arrived.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-            text.push_str(&printer.text(line)?);
-            left -= 1;
+        for line in arrived {
+            if left == 0 {
+                break;
+            }
+            let kind = Kind::of(&line);
+            text.push_str(&printer.text(&line, kind)?);
+            left -= u64::from(kind.is_frame);
         }
         print(&text)?;
     }
     Ok(())
+}
+
+/// Frames are no longer shown, but what the trace has lost is.
+async fn last_words(mut lines: Lines, printer: &mut Printer) -> Result<(), Failure> {
+    let mut lost = printer.lost;
+    let listen = async {
+        while let Ok(arrived) = lines.next().await
+            && !arrived.is_empty()
+        {
+            lost = arrived.iter().map(|line| Kind::of(line).lost).fold(lost, u64::max);
+        }
+    };
+    // However it ends, what was heard by then is what can be told.
+    let _ = tokio::time::timeout(LAST_WORDS, listen).await;
+    print(&printer.loss(lost))
 }
 
 /// The next lines, or `None` when the stream has ended.
@@ -67,6 +108,29 @@ fn ansi() -> Style {
     if crate::failure::colours(&io::stdout()) { Style::Ansi } else { Style::Plain }
 }
 
+/// What a line is, whatever else is in it.
+#[derive(Clone, Copy)]
+struct Kind {
+    is_frame: bool,
+    lost: u64,
+}
+
+impl Kind {
+    fn of(line: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Keys {
+            number: Option<IgnoredAny>,
+            #[serde(default)]
+            lost: u64,
+        }
+        // What cannot be read is taken for a frame, and refused where a frame is read.
+        serde_json::from_str(line).map_or(Self { is_frame: true, lost: 0 }, |keys: Keys| Self {
+            is_frame: keys.number.is_some(),
+            lost: keys.lost,
+        })
+    }
+}
+
 /// Turns the daemon's lines into the reader's.
 struct Printer {
     json: bool,
@@ -82,18 +146,17 @@ impl Printer {
         Self { json: args.json, verbose: args.verbose, style, widths: Widths::default(), lost: 0, first: true }
     }
 
-    fn text(&mut self, line: &str) -> Result<String, Failure> {
+    fn text(&mut self, line: &str, kind: Kind) -> Result<String, Failure> {
         if self.json {
+            self.lost = self.lost.max(kind.lost);
             return Ok(format!("{line}\n"));
+        }
+        let mut text = self.loss(kind.lost);
+        if !kind.is_frame {
+            return Ok(text);
         }
         let record = Record::from_json_line(line)
             .map_err(|error| Failure::work("the daemon's trace cannot be read; is it of the same version?", error))?;
-        let mut text = String::new();
-        if let Some(notice) = lost_notice(self.lost, record.lost) {
-            text.push_str(&notice);
-            text.push('\n');
-        }
-        self.lost = record.lost;
         if self.verbose {
             if !self.first {
                 text.push('\n');
@@ -106,6 +169,17 @@ impl Printer {
         self.first = false;
         text.push('\n');
         Ok(text)
+    }
+
+    /// The line that tells of frames lost since the last one, if there are any.
+    fn loss(&mut self, lost: u64) -> String {
+        let notice = lost_notice(self.lost, lost);
+        self.lost = self.lost.max(lost);
+        match notice {
+            Some(_) if self.json => Loss { lost }.to_json_line(),
+            Some(notice) => notice + "\n",
+            None => String::new(),
+        }
     }
 }
 
@@ -127,34 +201,54 @@ mod tests {
         )
     }
 
+    fn printed(printer: &mut Printer, line: &str) -> Result<String, Failure> {
+        printer.text(line, Kind::of(line))
+    }
+
+    #[test]
+    fn a_loss_is_told_without_a_frame() {
+        for verbose in [false, true] {
+            let mut printer = Printer::new(&args(verbose, false), Style::Plain);
+            let lost = printed(&mut printer, "{\"lost\":7}").unwrap();
+            assert!(lost.contains("7 frames lost") && lost.lines().count() == 1, "{lost}");
+            assert_eq!(printed(&mut printer, "{\"lost\":7}").unwrap(), "");
+            assert!(!printed(&mut printer, &line(9, 7)).unwrap().contains("lost"));
+            assert_eq!(printer.loss(7), "");
+            assert!(printer.loss(8).contains("1 frame lost"));
+        }
+        let mut printer = Printer::new(&args(false, true), Style::Plain);
+        assert_eq!(printed(&mut printer, "{\"lost\":7}").unwrap(), "{\"lost\":7}\n");
+        assert_eq!((printer.loss(7), printer.loss(9)), (String::new(), "{\"lost\":9}\n".to_owned()));
+    }
+
     #[test]
     fn lost_frames_are_told_where_they_were_lost() {
         let mut printer = Printer::new(&args(false, false), Style::Plain);
-        assert_eq!(printer.text(&line(1, 0)).unwrap().lines().count(), 1);
-        let text = printer.text(&line(9, 7)).unwrap();
+        assert_eq!(printed(&mut printer, &line(1, 0)).unwrap().lines().count(), 1);
+        let text = printed(&mut printer, &line(9, 7)).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].contains('7') && lines[0].contains("lost"), "{text}");
         assert!(lines[1].contains("ICMP echo request"), "{text}");
-        assert_eq!(printer.text(&line(10, 7)).unwrap().lines().count(), 1);
+        assert_eq!(printed(&mut printer, &line(10, 7)).unwrap().lines().count(), 1);
     }
 
     #[test]
     fn verbose_frames_are_parted_by_a_blank_line() {
         let mut printer = Printer::new(&args(true, false), Style::Plain);
-        assert!(!printer.text(&line(1, 0)).unwrap().starts_with('\n'));
-        let text = printer.text(&line(2, 0)).unwrap();
+        assert!(!printed(&mut printer, &line(1, 0)).unwrap().starts_with('\n'));
+        let text = printed(&mut printer, &line(2, 0)).unwrap();
         assert!(text.starts_with('\n') && text.ends_with('\n') && text.lines().count() >= 3, "{text}");
     }
 
     #[test]
     fn json_is_passed_on_as_it_came() {
         let mut printer = Printer::new(&args(false, true), Style::Plain);
-        assert_eq!(printer.text("{\"added-later\":1}").unwrap(), "{\"added-later\":1}\n");
+        assert_eq!(printed(&mut printer, "{\"added-later\":1}").unwrap(), "{\"added-later\":1}\n");
     }
 
     #[test]
     fn what_is_no_record_is_refused() {
         let mut printer = Printer::new(&args(false, false), Style::Plain);
-        assert!(matches!(printer.text("<html>"), Err(Failure::Work(_))));
+        assert!(matches!(printed(&mut printer, "<html>"), Err(Failure::Work(_))));
     }
 }

@@ -82,14 +82,46 @@ fn wrong_words_end_with_2_and_name_the_mend() {
         let words: Vec<_> = begin.iter().chain(end).copied().collect();
         assert_refused(&run(Path::new(NOWHERE), &words), 2, pieces);
     }
-    for words in [&["fly"][..], &["show", "stars"], &["network", "rm"], &["trace", "-v", "--json"], &[], &["network"]] {
+    // A group without a word shows its help.
+    for words in [&[][..], &["network"]] {
         let output = run(Path::new(NOWHERE), words);
-        assert_eq!(output.status.code(), Some(2), "{words:?}");
-        assert!(
-            out(&output).is_empty() && err(&output).contains("--help") || err(&output).contains("Usage:"),
-            "{words:?}: {}",
-            err(&output)
-        );
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{words:?}");
+        assert!(err(&output).contains("Usage:") && err(&output).contains("Examples:"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn words_in_the_wrong_place_are_one_line_that_says_where_to_read_on() {
+    let connect = "see 'lanyard network connect --help'";
+    let cases: [(&[&str], &[&str]); 22] = [
+        (&["fly"], &["'fly'", "see 'lanyard --help'"]),
+        (&["traze"], &["'traze'", "perhaps 'trace'", "see 'lanyard --help'"]),
+        (&["--fly"], &["'--fly'", "see 'lanyard --help'"]),
+        (&["--socket"], &["--socket <PATH>", "see 'lanyard --help'"]),
+        (&["help", "fly"], &["'fly'"]),
+        (&["network", "conect"], &["'conect'", "'connect'", "see 'lanyard network --help'"]),
+        (&["network", "list", "blue"], &["'blue'", "see 'lanyard network ls --help'"]),
+        (&["network", "connect"], &["not provided", "<NAME>", "--netns", connect]),
+        (&["network", "connect", "blue"], &["not provided", "--netns <NAME|PATH|pid:PID>", connect]),
+        (&["network", "connect", "blue", "--netns"], &["--netns <NAME|PATH|pid:PID>", connect]),
+        (&["network", "connect", "blue", "--netns", "web", "--ip"], &["--ip <IP>", connect]),
+        (&["network", "connect", "blue", "--netns", "web", "--ip", "10.9"], &["'10.9'", connect]),
+        (&["network", "connect", "blue", "--netns=a", "--netns=b"], &["--netns", "multiple times", connect]),
+        (&["network", "connect", "blue", "--netnz", "web"], &["'--netnz'", "perhaps '--netns'", connect]),
+        (&["network", "create", ""], &["'<NAME>'", "see 'lanyard network create --help'"]),
+        (&["network", "create", "a", "--mtu", "many"], &["--mtu", "'many'", "see 'lanyard network create --help'"]),
+        (&["network", "rm"], &["<NAME>", "see 'lanyard network rm --help'"]),
+        (&["network", "rm", "blue", "--force=yes"], &["--force", "'yes'", "see 'lanyard network rm --help'"]),
+        (&["show", "frogs"], &["'frogs'", "'ports', 'mac', 'arp', 'drops', 'workers'", "see 'lanyard show --help'"]),
+        (&["show", "a\n\nUsage: b\x1b[2J"], &["'ports'", "see 'lanyard show --help'"]),
+        (&["trace", "-v", "--json"], &["'--verbose'", "'--json'", "see 'lanyard trace --help'"]),
+        (&["lab", "exec"], &["see 'lanyard lab exec --help'"]),
+    ];
+    for (words, pieces) in cases {
+        let output = run(Path::new(NOWHERE), words);
+        assert_refused(&output, 2, pieces);
+        let text = err(&output);
+        assert!(!text.contains("error:") && !text.contains("  ") && !text.contains('\x1b'), "{words:?}: {text}");
     }
 }
 
@@ -132,13 +164,42 @@ fn refusals_are_told_in_one_line_with_their_exit_code() {
 
 #[test]
 fn what_is_no_daemon_is_recognized() {
-    for answer in ["", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[]"] {
+    for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n"] {
         let daemon = FakeDaemon::start(1, answer);
-        assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &["does not answer as a lanyard daemon"]);
+        let pieces = ["does not answer as a lanyard daemon", daemon.socket.to_str().unwrap(), "--socket"];
+        assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &pieces);
+        daemon.asked();
+    }
+    // One that goes away is another matter.
+    for (answer, when) in [
+        ("", "before it answered"),
+        ("HTTP/1.1 200 OK\r\n", "before it answered"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[]", "in the middle of its answer"),
+    ] {
+        let daemon = FakeDaemon::start(1, answer);
+        let pieces = ["closed the connection", when, daemon.socket.to_str().unwrap(), "still running", "try again"];
+        assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &pieces);
         daemon.asked();
     }
     let daemon = FakeDaemon::start(1, response("200 OK", r#"{"other":"program"}"#));
     assert_refused(&run(&daemon.socket, &["show", "mac"]), 1, &["same version"]);
+}
+
+/// It answers before it was asked, and closes without having heard the question, which then cannot be sent.
+#[test]
+fn a_daemon_without_a_place_left_is_heard() {
+    let busy = response("503 Service Unavailable", r#"{"error":"too many: try again"}"#);
+    for (answer, pieces) in [(busy.as_str(), "too many: try again"), ("", "closed the connection before it answered")] {
+        for words in [&["network", "ls"][..], &["network", "create", "blue"], &["trace"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let socket = folder.path().join("control.sock");
+            let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| listener.accept().unwrap().0.write_all(answer.as_bytes()).unwrap());
+                assert_refused(&run(&socket, words), 1, &[pieces]);
+            });
+        }
+    }
 }
 
 #[test]
@@ -271,6 +332,57 @@ fn a_trace_ends_after_its_number_of_frames() {
             assert_eq!(text.lines().count() > 2, verbose, "{text}");
         }
         assert_eq!(daemon.asked(), ["GET /v1/trace"]);
+    }
+}
+
+const LOSS: &str = "{\"lost\":7}\n";
+
+#[test]
+fn a_trace_tells_what_it_lost_though_no_frame_follows() {
+    for (json, loss) in [(false, "7 frames lost to the trace"), (true, LOSS.trim_end())] {
+        // A line of its own is no frame to '-n'; the last one is told at the end of the daemon too.
+        let both = chunk(&record(1)) + &chunk(LOSS);
+        let format = json.then_some("--json");
+        let daemon = FakeDaemon::start(1, ENDLESS.to_owned() + &both + &chunk(&record(2).replace(":0}", ":7}")));
+        let words: Vec<_> = ["trace", "-n", "2"].into_iter().chain(format).collect();
+        let text = assert_done(&run(&daemon.socket, &words));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((lines.len(), lines[1].contains(loss)), (3, true), "{text}");
+        daemon.asked();
+
+        let daemon = FakeDaemon::start(1, ENDLESS.to_owned() + &both + "0\r\n\r\n");
+        let words: Vec<_> = ["trace"].into_iter().chain(format).collect();
+        let output = run(&daemon.socket, &words);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(out(&output).lines().last().unwrap().contains(loss), "{}", out(&output));
+        daemon.asked();
+    }
+}
+
+#[test]
+fn a_trace_tells_what_it_lost_after_ctrl_c() {
+    for (json, loss) in [(false, "7 frames lost to the trace"), (true, LOSS.trim_end())] {
+        let (interrupt, interrupted) = std::sync::mpsc::channel::<()>();
+        let daemon = FakeDaemon::serve(1, move |stream| {
+            stream.write_all((ENDLESS.to_owned() + &chunk(&record(1))).as_bytes()).unwrap();
+            interrupted.recv().unwrap();
+            stream.write_all((chunk(&record(2)) + &chunk(LOSS)).as_bytes()).unwrap();
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let mut command = lanyard(&daemon.socket);
+        command.arg("trace").args(json.then_some("--json")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut String::new()).unwrap();
+        // The daemon tells its loss only now, and the program has still an ear for it.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        interrupt.send(()).unwrap();
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        assert!(rest.lines().last().is_some_and(|line| line.contains(loss)), "{rest}");
+        assert_quiet_end(child);
+        daemon.asked();
     }
 }
 

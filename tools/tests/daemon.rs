@@ -205,8 +205,8 @@ fn what_is_refused_leaves_nothing_behind() {
         ("network peer blue blue", 2, &["'blue'"]),
         ("network disconnect blue web", 1, &["'web'", "inspect"]),
         ("network connect red --netns lanyard-test-nowhere", 1, &["'red'"]),
-        ("network connect blue --netns lanyard-test-nowhere", 2, &["lanyard-test-nowhere"]),
-        ("network connect blue --netns pid:4194305", 2, &["4194305"]),
+        ("network connect blue --netns lanyard-test-nowhere", 1, &["lanyard-test-nowhere"]),
+        ("network connect blue --netns pid:4194305", 1, &["4194305"]),
     ];
     for (words, code, pieces) in cases {
         let output = daemon.run(words);
@@ -345,6 +345,25 @@ fn malformed_and_oversized_requests_do_no_harm() {
     // Somebody who connects and says nothing keeps nobody from being heard.
     let _silent: Vec<_> = (0..50).map(|_| UnixStream::connect(&daemon.socket).unwrap()).collect();
     assert_eq!(daemon.json("network ls"), before);
+}
+
+#[test]
+fn a_client_too_many_is_told_so() {
+    if skipped("a_client_too_many_is_told_so") {
+        return;
+    }
+    let folder = folder();
+    let daemon = Daemon::start(&folder);
+    let held: Vec<_> = (0..64).map(|_| UnixStream::connect(&daemon.socket).unwrap()).collect();
+    for words in ["network ls", "network create blue", "trace"] {
+        assert_refused(&daemon.run(words), 1, &["64 control connections", "try again"]);
+    }
+    drop(held);
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.run("network ls").status.code() != Some(0) {
+        assert!(Instant::now() < deadline, "no place is free again");
+    }
+    assert!(daemon.names().is_empty());
 }
 
 #[test]

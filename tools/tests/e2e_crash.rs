@@ -54,7 +54,7 @@ impl Scene {
         self.world.start();
         assert_eq!(self.listed(), before);
         assert_eq!(self.addresses(), addresses);
-        thread::sleep(Duration::from_millis(1500));
+        thread::sleep(Duration::from_millis(1800));
         let Self { world, pairs } = self;
         let hosts = pairs.into_iter().map(|(a, b, ping)| {
             ping.signal(Signal::SIGINT);
@@ -79,15 +79,19 @@ impl Scene {
 
 /// Pings were answered before and after, and lost only while no daemon ran.
 fn went_on(name: &str, pings: &Pings) {
-    let answered = pings.answered();
+    let mut answered = pings.answered();
+    // Frames that waited in two queues of a port are read by two workers: the first two may change places.
+    answered.sort_unstable();
     assert!(answered.first().is_some_and(|first| *first <= 2), "{name}: {}", pings.text);
     let last = *answered.last().unwrap();
     assert!(pings.sent - last <= 1, "{name}: {} sent, {last} was the last answered: {}", pings.sent, pings.text);
+    assert!(answered.is_sorted_by(|a, b| a < b), "{name}: answered twice: {}", pings.text);
     let gaps: Vec<u32> = answered.windows(2).map(|pair| pair[1] - pair[0] - 1).filter(|gap| *gap > 0).collect();
-    // The daemon was away for 0.4 s, and then some for its end and its start.
+    // The daemon was away for 0.4 s, and then some for its end and its start; and a kernel that lost its neighbors with the
+    // carrier asks for them again once a second.
     assert!(gaps.len() <= 1, "{name}: lost more than once: {gaps:?}");
     let away = f64::from(gaps.iter().sum::<u32>()) * INTERVAL;
-    assert!(away <= 1.2, "{name}: {away} s were lost");
+    assert!(away <= 2.0, "{name}: {away} s were lost");
     assert!(!pings.duplicates, "{name}: {}", pings.text);
 }
 

@@ -26,7 +26,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -47,6 +47,8 @@ const HEADER_LINES: usize = 64;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether a client is still there.
 const CLIENT_LOOK: Duration = Duration::from_millis(250);
+/// The longest that one connection too many is spent on.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_millis(50);
 /// The longest that open connections are waited for at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -114,6 +116,10 @@ async fn accept(listener: UnixListener, router: &Router, mut stopped: watch::Rec
                             drop(place);
                         });
                     }
+                    // Who is turned away leaves soon; when there are as many of those as well, they wait for each other.
+                    Err(_) if connections.len() < 2 * CONNECTIONS => {
+                        connections.spawn(turn_away(stream));
+                    }
                     Err(_) => turn_away(stream).await,
                 },
                 Err(error) => {
@@ -166,9 +172,16 @@ async fn gone(client: std::io::Result<OwnedFd>) {
     }
 }
 
-/// A client that does not read does not hold anybody up: what fits into its socket is all it gets.
+/// A client that does not read does not hold anybody up: what fits into its socket is all it gets. What it asks is read
+/// and forgotten: a socket that is closed with something unread in it takes the answer along (unix(7), ECONNRESET).
 async fn turn_away(mut stream: UnixStream) {
-    let _ = tokio::time::timeout(Duration::from_millis(50), stream.write_all(BUSY)).await;
+    let answer = async {
+        stream.write_all(BUSY).await?;
+        stream.shutdown().await?;
+        let mut request = stream.take(BODY_OCTETS as u64);
+        tokio::io::copy(&mut request, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(TURN_AWAY_TIMEOUT, answer).await;
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ use ports::netns::{Namespace, NamespaceId, NamespaceRef};
 
 use again::our_tap;
 pub(super) use again::{Again, again};
-use faults::{entering, netlink, system};
+use again::{host_link, peer_link};
+use faults::{entering, netlink, system, unopened};
 
 use super::Fault;
 use super::state::EndpointRecord;
@@ -118,7 +119,7 @@ impl Home {
     /// # Errors
     /// There is none, or it may not be entered.
     pub(super) fn look_into(&self, reference: &NamespaceRef) -> Result<Inside, Fault> {
-        let namespace = reference.open().map_err(|error| Fault::Namespace(error.to_string()))?;
+        let namespace = reference.open().map_err(unopened)?;
         let identity = namespace.identity().map_err(|error| entering(&reference.to_string(), error))?;
         let links = Links::in_namespace(&namespace).map_err(|error| entering(&reference.to_string(), error))?;
         let is_home = identity == self.identity;
@@ -198,15 +199,13 @@ pub(super) fn raise(inside: &Inside, place: &Place, ip: IpNet, gateway: Option<I
 /// # Errors
 /// The kernel refused to remove what is there.
 pub(super) fn remove(home: &Home, record: &EndpointRecord, place: Option<&Place>) -> Result<(), Fault> {
-    if let Some(name) = &record.host_ifname {
-        return match home.links.by_name(name).map_err(netlink)? {
-            Some(link) => home.links.delete(link.index).map_err(netlink),
-            None => Ok(()),
-        };
-    }
     let inside = record.netns.parse().ok().and_then(|reference| home.look_into(&reference).ok());
+    let inside = inside.filter(|inside| place.is_none_or(|place| place.identity == inside.identity));
+    if record.kind == PortKind::Veth {
+        return remove_veth(home, inside.as_ref(), record, place);
+    }
     // Without a way into the namespace: it took the TAP along.
-    if let Some(inside) = inside.filter(|inside| place.is_none_or(|place| place.identity == inside.identity))
+    if let Some(inside) = inside
         && let Some(link) = match place {
             Some(place) if place.ifindex == 0 => None,
             Some(place) => inside.links.by_index(place.ifindex).map_err(netlink)?.filter(is_tap),
@@ -224,14 +223,54 @@ pub(super) fn remove(home: &Home, record: &EndpointRecord, place: Option<&Place>
     moved.try_for_each(|link| home.links.delete(link.index).map_err(netlink))
 }
 
+/// One end takes the other along.
+fn remove_veth(
+    home: &Home,
+    inside: Option<&Inside>,
+    record: &EndpointRecord,
+    place: Option<&Place>,
+) -> Result<(), Fault> {
+    if let Some(link) = host_link(home, inside, record, place)? {
+        return home.links.delete(link.index).map_err(netlink);
+    }
+    // The host end was moved away: the container's end is still there to be removed.
+    if let Some(inside) = inside
+        && let Some(link) = peer_link(inside, record)?
+    {
+        return inside.links.delete(link.index).map_err(netlink);
+    }
+    Ok(())
+}
+
 /// Its kind tells a TAP from an interface that got the same number or name later.
 fn is_tap(link: &Link) -> bool {
     link.kind.as_deref() == Some("tun")
 }
 
+fn is_veth(link: &Link) -> bool {
+    link.kind.as_deref() == Some("veth")
+}
+
+impl Place {
+    /// Can `link`, of the switch's own namespace, be the host end? It is a veth whose peer is the container's end.
+    pub(super) fn is_host_end(&self, link: &Link) -> bool {
+        let followed = self.ifindex != 0;
+        let peer_is_ours = link.peer_index.is_none_or(|peer| peer == self.ifindex);
+        self.host.as_ref().is_some_and(|host| host.ifindex == link.index)
+            && is_veth(link)
+            && (!followed || peer_is_ours)
+    }
+}
+
 /// A name for a veth's host end.
 pub(super) fn host_name() -> String {
     unique_name("lyv")
+}
+
+/// Has it the name and kind of a host end that this program makes?
+pub(super) fn may_be_host_end(link: &Link) -> bool {
+    let number = link.name.strip_prefix("lyv");
+    is_veth(link) && number.is_some_and(|hex| hex.len() == 8 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A name that no other interface has.

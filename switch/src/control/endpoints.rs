@@ -77,11 +77,13 @@ impl Inner {
             pinned: spec.pinned,
             host_ifname: (spec.kind == PortKind::Veth).then(attach::host_name),
             ifindex: 0,
+            host_ifindex: 0,
+            complete: false,
         };
         let network = book.network_mut(name)?;
         network.endpoints.push(Endpoint::gone(record));
         network.addresses = addresses;
-        // Written down before it is made: whatever a crash leaves behind is found again by its names.
+        // Written down before it is made, as incomplete: whatever a crash leaves behind is found by its names and undone.
         if let Err(fault) = self.persist(book).and_then(|()| self.bring(book, name, &inside)) {
             return Err(self.undo(book, name, fault));
         }
@@ -96,10 +98,15 @@ impl Inner {
         let Some(endpoint) = network.endpoints.last_mut() else { return Ok(()) };
         let wanted = Wanted { record: &endpoint.record, mtu, queues: self.engine.workers(), persist: self.durable };
         let Made { place, queues } = attach::make(&self.home, inside, &wanted)?;
-        let record = EndpointRecord { ifindex: place.ifindex, ..endpoint.record.clone() };
+        let record = EndpointRecord {
+            ifindex: place.ifindex,
+            host_ifindex: place.host.as_ref().map_or(0, |host| host.ifindex),
+            ..endpoint.record.clone()
+        };
         let losses = queues.first().and_then(|queue| queue.losses());
         let counts = self.engine.attach(endpoint.port(), queues);
-        *endpoint = Endpoint { losses, ..Endpoint::here(record, place.clone(), counts) };
+        // Frames from it are read at once; it is flooded to when it can take them.
+        *endpoint = Endpoint { losses, inside_up: false, ..Endpoint::here(record, place.clone(), counts) };
         let ip = endpoint.record.ip;
         let network = book.network(name)?;
         if let Some(endpoint) = network.endpoints.last() {
@@ -107,6 +114,11 @@ impl Inner {
         }
         self.publish(book);
         attach::raise(inside, &place, ip, gateway)?;
+        if let Some(endpoint) = book.network_mut(name)?.endpoints.last_mut() {
+            endpoint.inside_up = true;
+            endpoint.record.complete = true;
+        }
+        self.publish(book);
         self.persist(book)
     }
 
@@ -225,10 +237,9 @@ fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -> Result<Ma
     };
     let mut choices = std::iter::once(like_ip).chain(std::iter::repeat_with(any)).take(64);
     let free = choices.find(|mac| network.owner_of(*mac).is_none());
-    free.ok_or_else(|| Fault::BadMac {
-        mac: like_ip,
-        network: network.name().to_owned(),
-        why: "it and others like it are taken: choose one with --mac".to_owned(),
+    free.ok_or_else(|| {
+        let by = network.owner_of(like_ip).unwrap_or_default();
+        Fault::MacTaken { mac: like_ip, network: network.name().to_owned(), by }
     })
 }
 

@@ -123,7 +123,17 @@ pub enum Fault {
         /// The network.
         network: String,
     },
-    /// The MAC address is in use or none that a station can have.
+    /// The MAC address is in use.
+    #[error("MAC address {mac} cannot be used on network '{network}': {by} has it: leave --mac out, or choose another")]
+    MacTaken {
+        /// The address.
+        mac: frame::MacAddr,
+        /// The network.
+        network: String,
+        /// Who has it.
+        by: String,
+    },
+    /// The MAC address is none that a station can have.
     #[error("MAC address {mac} cannot be used on network '{network}': {why}")]
     BadMac {
         /// The address.
@@ -161,9 +171,12 @@ pub enum Fault {
         /// The namespace.
         netns: String,
     },
-    /// The namespace cannot be opened.
+    /// The namespace is written wrongly, or cannot be opened.
     #[error("{0}")]
     Namespace(String),
+    /// There is no such namespace.
+    #[error("{0}")]
+    NoNamespace(String),
     /// Two networks cannot be peered.
     #[error("networks '{a}' and '{b}' cannot be peered: {why}")]
     BadPeering {
@@ -179,6 +192,12 @@ pub enum Fault {
     TooMany {
         /// Ports or networks.
         what: &'static str,
+        /// How many that is.
+        limit: usize,
+    },
+    /// As many read the trace as may.
+    #[error("{limit} traces are read already, which is the limit: end one first")]
+    TooManyTraces {
         /// How many that is.
         limit: usize,
     },
@@ -234,20 +253,45 @@ impl Fault {
     }
 
     /// The HTTP status that goes with it: 404 for what is not there, 409 for what is there already or in use, 400 for
-    /// what cannot be, 500 for work that failed.
+    /// what cannot be, 503 for what only another moment allows, 500 for work that failed.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::NoNetwork(_) | Self::NoEndpoint { .. } => 404,
+            Self::NoNetwork(_) | Self::NoEndpoint { .. } | Self::NoNamespace(_) => 404,
             Self::NetworkExists(_)
             | Self::EndpointExists { .. }
             | Self::NetworkInUse { .. }
             | Self::SubnetOverlaps { .. }
             | Self::AddressTaken { .. }
+            | Self::MacTaken { .. }
+            | Self::TooMany { .. }
             | Self::IfnameTaken { .. }
             | Self::InUse { .. } => 409,
-            Self::Stopping => 503,
+            Self::Stopping | Self::TooManyTraces { .. } => 503,
             Self::NotPermitted { .. } | Self::NoTun { .. } | Self::State(_) | Self::Several(_) | Self::Io { .. } => 500,
             _ => 400,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_tells_what_kind_of_refusal_it_is() {
+        let mac: frame::MacAddr = "02:42:0a:00:00:02".parse().unwrap();
+        let network = || "lab".to_owned();
+        let table = [
+            (Fault::NoNamespace("no process 7".to_owned()), 404, "no process 7"),
+            (Fault::Namespace("'a/b' is relative".to_owned()), 400, "relative"),
+            (Fault::MacTaken { mac, network: network(), by: "the gateway".to_owned() }, 409, "the gateway has it"),
+            (Fault::BadMac { mac, network: network(), why: "it is all zeros".to_owned() }, 400, "all zeros"),
+            (Fault::TooMany { what: "ports", limit: 4096 }, 409, "all the 4096 ports"),
+            (Fault::TooManyTraces { limit: 16 }, 503, "16 traces are read already, which is the limit: end one first"),
+            (Fault::Stopping, 503, "stopping"),
+        ];
+        for (fault, status, says) in table {
+            assert!(fault.status() == status && fault.to_string().contains(says), "{}: {fault}", fault.status());
         }
     }
 }

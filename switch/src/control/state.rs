@@ -91,8 +91,19 @@ pub struct EndpointRecord {
     pub pinned: bool,
     /// The name of a veth's host end.
     pub host_ifname: Option<String>,
+    /// The index of a veth's host end: what it is found again by after it was renamed. 0 when it is not known.
+    #[serde(default)]
+    pub host_ifindex: u32,
     /// The interface's index inside the namespace: what it is found again by after it was renamed.
     pub ifindex: u32,
+    /// False until all of it was made: what is incomplete after a crash is undone.
+    #[serde(default = "yes")]
+    pub complete: bool,
+}
+
+/// Before [`EndpointRecord::complete`] was written down, nothing told of it.
+const fn yes() -> bool {
+    true
 }
 
 /// Why a state file cannot be used.
@@ -217,6 +228,8 @@ pub(super) mod tests {
             pinned: false,
             host_ifname: None,
             ifindex: 9,
+            host_ifindex: 0,
+            complete: true,
         };
         let network = NetworkRecord {
             name: name.into(),
@@ -273,6 +286,17 @@ pub(super) mod tests {
         for file in [&b""[..], b"\n", b"{}\n", b"\xff\xff\n", b"[]\n{}\n"] {
             assert!(matches!(State::from_file(file), Err(Unreadable::Corrupt(_))));
         }
+    }
+
+    #[test]
+    fn an_endpoint_of_an_older_file_is_complete() {
+        let mut state = sample("lab");
+        let mut body = serde_json::to_value(&state).unwrap();
+        let old = body["networks"][0]["endpoints"][0].as_object_mut().unwrap();
+        assert!(old.remove("complete").is_some() && old.remove("host_ifindex").is_some());
+        assert_eq!(serde_json::from_value::<State>(body).unwrap(), state);
+        state.networks[0].endpoints[0].complete = false;
+        assert_eq!(State::from_file(&state.to_file().unwrap()).unwrap(), state);
     }
 
     #[test]

@@ -34,7 +34,10 @@ impl Store {
     /// # Errors
     /// [`Fault::InUse`] when another daemon holds it; [`Fault::Io`] when it cannot be made or written.
     pub(super) fn open(folder: &Path) -> Result<Self, Fault> {
-        let fault = |error| Fault::io(format!("cannot use the state folder {}", folder.display()), error);
+        let fault = |error: io::Error| {
+            let mend = io::Error::new(error.kind(), format!("{error}: choose another with --state-dir"));
+            Fault::io(format!("cannot use the state folder {}", folder.display()), mend)
+        };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
         let path = folder.join("lock");
         let file = OpenOptions::new()
@@ -59,14 +62,15 @@ impl Store {
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
 
-    /// Read the state. What cannot be read is kept aside and said loudly; the copy before it is used, or none.
+    /// Read the state. What cannot be read is kept aside and said loudly; the copy before it is used. `None` when there
+    /// was one, and nothing of it can be read.
     ///
     /// # Errors
     /// A later program wrote the state, or the system refused to read it: nothing is touched then.
-    pub(super) fn load(&self) -> Result<State, Fault> {
+    pub(super) fn load(&self) -> Result<Option<State>, Fault> {
         let current = self.read("state.json")?;
         if let Found::State(state) = current {
-            return Ok(state);
+            return Ok(Some(state));
         }
         let was_there = matches!(current, Found::Corrupt);
         match self.read("state.json.previous")? {
@@ -76,21 +80,20 @@ impl Store {
                     "the state file is {}: the copy before it is used, so the last change may be missing",
                     if was_there { "corrupt" } else { "missing" }
                 );
-                Ok(state)
+                Ok(Some(state))
             }
             Found::Corrupt => {
                 tracing::error!(folder = %self.folder.display(), "no readable state is left: the switch starts empty");
-                Ok(State::default())
+                Ok(None)
             }
-            Found::Nothing => {
-                if was_there {
-                    tracing::error!(
-                        folder = %self.folder.display(),
-                        "the state file is corrupt and there is no copy before it: the switch starts empty"
-                    );
-                }
-                Ok(State::default())
+            Found::Nothing if was_there => {
+                tracing::error!(
+                    folder = %self.folder.display(),
+                    "the state file is corrupt and there is no copy before it: the switch starts empty"
+                );
+                Ok(None)
             }
+            Found::Nothing => Ok(Some(State::default())),
         }
     }
 
@@ -188,11 +191,11 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("a/b");
         let store = Store::open(&path).unwrap();
-        assert_eq!(store.load().unwrap(), State::default());
+        assert_eq!(store.load().unwrap().unwrap(), State::default());
         store.save(&sample("one")).unwrap();
         store.save(&sample("two")).unwrap();
         drop(store);
-        assert_eq!(Store::open(&path).unwrap().load().unwrap(), sample("two"));
+        assert_eq!(Store::open(&path).unwrap().load().unwrap().unwrap(), sample("two"));
         let previous = State::from_file(&fs::read(path.join("state.json.previous")).unwrap()).unwrap();
         assert_eq!(previous, sample("one"));
     }
@@ -214,12 +217,12 @@ mod tests {
         store.save(&sample("one")).unwrap();
         store.save(&sample("two")).unwrap();
         fs::write(folder.path().join("state.json"), b"garbage").unwrap();
-        assert_eq!(store.load().unwrap(), sample("one"));
+        assert_eq!(store.load().unwrap().unwrap(), sample("one"));
         assert_eq!(fs::read(folder.path().join("state.json.corrupt")).unwrap(), b"garbage");
         assert!(!folder.path().join("state.json").exists());
         // The next change begins from there, and the good copy is not lost on the way.
         store.save(&sample("three")).unwrap();
-        assert_eq!(store.load().unwrap(), sample("three"));
+        assert_eq!(store.load().unwrap().unwrap(), sample("three"));
     }
 
     #[test]
@@ -228,7 +231,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         fs::write(folder.path().join("state.json"), b"garbage").unwrap();
         fs::write(folder.path().join("state.json.previous"), b"rubbish").unwrap();
-        assert_eq!(store.load().unwrap(), State::default());
+        assert_eq!(store.load().unwrap(), None);
         assert_eq!(fs::read(folder.path().join("state.json.corrupt")).unwrap(), b"garbage");
         assert_eq!(fs::read(folder.path().join("state.json.previous.corrupt")).unwrap(), b"rubbish");
     }
@@ -242,10 +245,10 @@ mod tests {
         for len in (0..whole.len()).step_by(7) {
             fs::write(folder.path().join("state.json.new"), &whole[..len]).unwrap();
             fs::write(folder.path().join("state.json.kept"), b"left over").unwrap();
-            assert_eq!(store.load().unwrap(), sample("one"));
+            assert_eq!(store.load().unwrap().unwrap(), sample("one"));
         }
         store.save(&sample("two")).unwrap();
-        assert_eq!(store.load().unwrap(), sample("two"));
+        assert_eq!(store.load().unwrap().unwrap(), sample("two"));
     }
 
     #[test]
@@ -262,6 +265,7 @@ mod tests {
     fn a_folder_that_cannot_be_is_a_fault() {
         let folder = folder();
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(matches!(Store::open(&folder.path().join("file")), Err(Fault::Io { .. })));
+        let fault = Store::open(&folder.path().join("file")).map(|_| ()).unwrap_err();
+        assert!(matches!(fault, Fault::Io { .. }) && fault.to_string().contains("choose another with --state-dir"));
     }
 }

@@ -10,6 +10,7 @@ use super::Fault;
 use super::api::ApiServer;
 use super::attach::Home;
 use super::book::{Book, Network};
+use super::state::State;
 use super::store::Store;
 use super::trace_hub::{TraceHub, TraceReader};
 use super::watch::Watcher;
@@ -63,7 +64,9 @@ impl Switch {
             });
         }
         let store = state_dir.as_deref().map(Store::open).transpose()?;
-        let state = store.as_ref().map(Store::load).transpose()?.unwrap_or_default();
+        let state = store.as_ref().map_or_else(|| Ok(Some(State::default())), Store::load)?;
+        let lost = state.is_none();
+        let state = state.unwrap_or_default();
         let home = Home::here()?;
         let (engine, failures) =
             Engine::start(workers).map_err(|error| Fault::io("cannot start the workers", error))?;
@@ -84,6 +87,9 @@ impl Switch {
         *lock(&inner.watcher) = Some(watcher);
         let switch = Self(inner);
         switch.0.resume(state)?;
+        if lost {
+            switch.0.tell_of_orphans();
+        }
         Ok(switch)
     }
 

@@ -2,7 +2,8 @@
 //! in place of numbers and hands each reader a copy.
 //!
 //! Nobody waits for anybody: a record that the hub or one reader has no room for is lost to it, and counted in
-//! [`Record::lost`] of the next one, or told by [`TraceReader::loss`] where none follows. With no reader the engine has no sink, and tracing costs nothing.
+//! [`Record::lost`] of the next one, or told by [`TraceReader::loss`] where none follows. With no reader the engine
+//! has no sink, and tracing costs nothing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -116,7 +117,7 @@ impl TraceHub {
             return Err(Fault::Stopping);
         }
         if readers.list.len() >= READERS {
-            return Err(Fault::TooMany { what: "trace readers", limit: READERS });
+            return Err(Fault::TooManyTraces { limit: READERS });
         }
         if !readers.running {
             self.begin()?;

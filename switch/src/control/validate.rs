@@ -182,7 +182,7 @@ fn gateway(asked: Option<IpAddr>, mode: GatewayMode, subnet: IpNet) -> Result<Op
 /// Can a station of `network` have this MAC address? `taken` says who has it already.
 ///
 /// # Errors
-/// [`Fault::BadMac`].
+/// [`Fault::BadMac`], [`Fault::MacTaken`].
 pub fn mac(mac: MacAddr, network: &str, taken: Option<&str>) -> Result<(), Fault> {
     let why = if mac.is_zero() {
         "it is all zeros: leave --mac out, or choose one such as 02:42:0a:00:00:02".to_owned()
@@ -190,7 +190,7 @@ pub fn mac(mac: MacAddr, network: &str, taken: Option<&str>) -> Result<(), Fault
         "it is a group address (the first octet is odd): leave --mac out, or choose one with an even first octet"
             .to_owned()
     } else if let Some(owner) = taken {
-        format!("{owner} has it: leave --mac out, or choose another")
+        return Err(Fault::MacTaken { mac, network: network.to_owned(), by: owner.to_owned() });
     } else {
         return Ok(());
     };

@@ -35,8 +35,11 @@ use super::types::PortState;
 use crate::engine::PortFailure;
 use news::News;
 
-/// Milliseconds between looks at a namespace whose name is gone, or whose name's end nobody tells of.
+/// Milliseconds between looks at a namespace that a port keeps alive, for what nobody tells of: a mount that ends and
+/// leaves its file behind, a process that leaves for another namespace.
 const LOOK_INTERVAL: u16 = 1000;
+/// The same when its name is gone and somebody is left there whose end nobody tells of.
+const CLOSE_LOOK_INTERVAL: u16 = 50;
 
 /// The threads that listen.
 pub(super) struct Watcher {
@@ -111,14 +114,17 @@ struct Pinning {
     port: PortId,
     reference: NamespaceRef,
     identity: NamespaceId,
-    /// Hears of the name's end; `None` when it has ended, or when nothing tells of it and it has to be asked for.
+    /// Hears of the name's end, and after that of the end of a process that is left there; `None` when nothing tells of
+    /// it and it has to be asked for.
     watch: Option<Watch>,
+    /// The name is gone.
+    lingers: bool,
 }
 
 fn listen(inner: &Weak<Inner>, mut monitor: Monitor, signal: &Signal) {
     let mut pinning: Vec<Pinning> = Vec::new();
     loop {
-        let timeout = if pinning.is_empty() { PollTimeout::NONE } else { PollTimeout::from(LOOK_INTERVAL) };
+        let timeout = look_in(&pinning);
         let mut fds =
             vec![PollFd::new(monitor.as_fd(), PollFlags::POLLIN), PollFd::new(signal.event.as_fd(), PollFlags::POLLIN)];
         let watches = pinning.iter().filter_map(|pinning| pinning.watch.as_ref());
@@ -151,6 +157,16 @@ fn listen(inner: &Weak<Inner>, mut monitor: Monitor, signal: &Signal) {
     }
 }
 
+/// How long to wait for an event before the next look.
+fn look_in(pinning: &[Pinning]) -> PollTimeout {
+    let unheard = |pinning: &Pinning| pinning.lingers && pinning.watch.is_none();
+    match pinning {
+        [] => PollTimeout::NONE,
+        some if some.iter().any(unheard) => CLOSE_LOOK_INTERVAL.into(),
+        _ => LOOK_INTERVAL.into(),
+    }
+}
+
 fn hear(inner: &Weak<Inner>, failures: &Receiver<PortFailure>) {
     for PortFailure { port, error } in failures {
         let Some(inner) = inner.upgrade() else { return };
@@ -168,7 +184,15 @@ impl Pinning {
         }
         self.watch = None; // a process's end stays readable for ever
         let named = NamespaceId::of_path(&self.reference.path()).is_ok_and(|identity| identity == self.identity);
-        !named && holders(self.identity).is_ok_and(|processes| processes.is_empty())
+        self.lingers = !named;
+        if named {
+            return false;
+        }
+        let Ok(processes) = holders(self.identity) else { return false };
+        // While one of them lives there is no need to look for the others.
+        let mut watches = processes.iter().filter_map(|pid| NamespaceRef::Process(*pid).watch(self.identity).ok());
+        self.watch = watches.find_map(|mut watch| (!watch.is_gone().unwrap_or(true)).then_some(watch));
+        processes.is_empty()
     }
 }
 
@@ -182,7 +206,7 @@ impl Inner {
                 let identity = endpoint.place.as_ref()?.identity;
                 let reference: NamespaceRef = endpoint.record.netns.parse().ok()?;
                 let watch = reference.watch(identity).ok();
-                Some(Pinning { port: endpoint.port(), reference, identity, watch })
+                Some(Pinning { port: endpoint.port(), reference, identity, watch, lingers: false })
             })
             .collect()
     }
@@ -248,7 +272,15 @@ impl Inner {
         match news::host(&self.home, &place) {
             News::Gone(why) => return self.gone(book, port, why),
             // Where the container's end is not followed, the carrier tells of it.
-            News::There { up, running, .. } => endpoint.host_up = up && (running || place.ifindex != 0),
+            News::There { name, up, running } => {
+                endpoint.host_up = up && (running || place.ifindex != 0);
+                if let Some(host) = place.host.as_mut().filter(|host| host.name != name) {
+                    tracing::info!(endpoint = endpoint.record.name, "its host end is called '{name}' now");
+                    host.name.clone_from(&name);
+                    endpoint.record.host_ifname = Some(name);
+                    outcome = Outcome::Renamed;
+                }
+            }
             News::Moved | News::Nothing => (),
         }
         endpoint.place = Some(place);

@@ -5,7 +5,7 @@
 //! at a time each. A keeper that was killed leaves only that folder; the next `lab up` or `lab down` clears it.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use frame::MacAddr;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, getuid, setsid};
@@ -24,7 +25,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::scene::{Plan, Scene};
-use super::world;
+use super::world::{self, Host};
 use crate::failure::{Failure, print};
 use crate::table::{Lean, Table};
 
@@ -125,15 +126,23 @@ pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
             format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
         return Err(Failure::Words(why));
     }
-    if let Some(lab) = current() {
-        return Err(Failure::Work(format!("a lab is up already (pid {}): end it with 'lanyard lab down'", lab.keeper)));
+    let folder = folder();
+    let lock = claim(&folder)?;
+    let made = start_keeper(&folder, args);
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&folder); // ours, as long as the lock is
     }
-    let folder = prepare_folder()?;
+    drop(lock);
+    made?;
+    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder))))
+}
+
+fn start_keeper(folder: &Path, args: UpArgs) -> Result<(), Failure> {
     let log_path = folder.join("log");
     let log = File::create(&log_path).map_err(|error| Failure::work(log_path.display(), error))?;
     let mut keeper = Command::new("/proc/self/exe")
         .args([KEEPER, &args.hosts.to_string(), &args.networks.to_string()])
-        .arg(&folder)
+        .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -143,13 +152,12 @@ pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
     if let Some(output) = keeper.stdout.take() {
         let _ = BufReader::new(output).read_line(&mut answer); // an empty answer says it all
     }
-    if answer.trim() != "ready" {
-        let _ = keeper.wait();
-        let _ = fs::remove_dir_all(&folder);
-        let why = if answer.trim().is_empty() { "the lab's keeper ended before it was ready" } else { answer.trim() };
-        return Err(Failure::Work(why.to_owned()));
+    if answer.trim() == "ready" {
+        return Ok(());
     }
-    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder))))
+    let _ = keeper.wait();
+    let why = if answer.trim().is_empty() { "the lab's keeper ended before it was ready" } else { answer.trim() };
+    Err(Failure::Work(why.to_owned()))
 }
 
 fn hints(socket: &Path) -> String {
@@ -159,18 +167,38 @@ fn hints(socket: &Path) -> String {
     )
 }
 
-/// Make the folder, or clear what a killed keeper left; refuse one that somebody else has put there.
-fn prepare_folder() -> Result<PathBuf, Failure> {
-    let folder = folder();
-    match fs::symlink_metadata(&folder) {
-        Ok(found) if !found.is_dir() || found.uid() != getuid().as_raw() => {
-            return Err(Failure::Work(format!("{} is not this user's own folder: remove it", folder.display())));
+/// Make the folder, or take over what a killed keeper left in it, and hold it against every other `up` and `down` for as
+/// long as the lock lives.
+fn claim(folder: &Path) -> Result<Flock<File>, Failure> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Failure::work(folder.display(), error));
         }
-        Ok(_) => fs::remove_dir_all(&folder).map_err(|error| Failure::work(folder.display(), error))?,
-        Err(_) => {}
+        _ => {}
     }
-    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| Failure::work(folder.display(), error))?;
-    Ok(folder)
+    let lock = hold(folder)?;
+    if let Some(lab) = current() {
+        return Err(Failure::Work(format!("a lab is up already (pid {}): end it with 'lanyard lab down'", lab.keeper)));
+    }
+    for left in ["control.sock", "lab.json", "log"].map(|name| folder.join(name)) {
+        match fs::remove_file(&left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::work(left.display(), error)),
+            _ => {}
+        }
+    }
+    Ok(lock)
+}
+
+/// The lock in the folder, which goes with it; refuse a folder that somebody else has put there.
+fn hold(folder: &Path) -> Result<Flock<File>, Failure> {
+    let fault = |error| Failure::work(folder.display(), error);
+    let found = fs::symlink_metadata(folder).map_err(fault)?;
+    if !found.is_dir() || found.uid() != getuid().as_raw() {
+        return Err(Failure::Work(format!("{} is not this user's own folder: remove it", folder.display())));
+    }
+    let file = File::create(folder.join("lock")).map_err(fault)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| Failure::Work("another 'lanyard lab up' or 'down' is at work: try again in a moment".to_owned()))
 }
 
 /// What the keeper does: build the lab, serve its control socket, and wait to be told to end.
@@ -190,13 +218,15 @@ fn keep(words: &[String]) -> Result<(), String> {
     let number = |text: &String| text.parse::<u8>().map_err(|error| error.to_string());
     let plan = Plan { hosts: number(hosts)?, networks: number(networks)?, ageing_secs: 300 };
     let folder = PathBuf::from(folder);
+    // First of all, so that whoever wants to end a lab that is still being made knows whom to tell.
+    write_file(&folder, &[])?;
     world::enter_own_namespaces()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
     let mut scene = Scene::build(plan)?;
     scene.stop_listening();
     scene.switch.serve(&socket_of(&folder)).map_err(|fault| fault.to_string())?;
-    write_file(&folder, &scene)?;
-    println!("ready");
+    write_file(&folder, &scene.hosts)?;
+    let _ = writeln!(io::stdout(), "ready"); // who waited for it may have been killed; the lab is up all the same
     signals.forever().next();
     let removed = scene.switch.stop_and_remove().map_err(|fault| fault.to_string());
     drop(scene);
@@ -204,8 +234,8 @@ fn keep(words: &[String]) -> Result<(), String> {
     removed
 }
 
-fn write_file(folder: &Path, scene: &Scene) -> Result<(), String> {
-    let hosts = scene.hosts.iter().map(|host| HostRow {
+fn write_file(folder: &Path, hosts: &[Host]) -> Result<(), String> {
+    let hosts = hosts.iter().map(|host| HostRow {
         host: host.name.clone(),
         network: host.network.clone(),
         ip: host.ip,
@@ -278,12 +308,14 @@ fn enter(pid: u32, kind: &str, flag: CloneFlags) -> Result<(), Failure> {
 /// `lanyard lab down`
 pub(crate) fn down() -> Result<(), Failure> {
     let folder = folder();
+    if !folder.exists() {
+        return print("no lab is up\n");
+    }
+    let _lock = hold(&folder)?;
     let Some(lab) = current() else {
         // A keeper that was killed could not clear its folder.
-        return match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::work(folder.display(), error)),
-            _ => print("no lab is up\n"),
-        };
+        fs::remove_dir_all(&folder).map_err(|error| Failure::work(folder.display(), error))?;
+        return print("no lab is up\n");
     };
     let pid = Pid::from_raw(lab.keeper.cast_signed());
     kill(pid, Signal::SIGTERM).map_err(|error| Failure::work(format!("pid {pid}"), error))?;

@@ -1,5 +1,5 @@
 //! How is an endpoint found again after a restart? A persistent TAP inside its namespace, by its number, kind and MAC
-//! address; a veth by its host end. They may have been renamed, moved away or deleted in the meantime.
+//! address; a veth by its host end's number and peer, or its name. They may have been renamed, moved away or deleted in the meantime.
 //!
 //! A TAP attached from inside keeps its namespace alive, see [`ports::netns`]: such a port must be let go when nobody else
 //! is left there.
@@ -10,7 +10,7 @@ use ports::netns::NamespaceRef;
 
 use super::faults::{entering, netlink, tun};
 use super::tap::boxed;
-use super::{Home, HostEnd, Inside, Place, is_tap, veth};
+use super::{Home, HostEnd, Inside, Place, is_tap, is_veth, veth};
 use crate::control::Fault;
 use crate::control::state::EndpointRecord;
 use crate::control::types::PortKind;
@@ -72,9 +72,8 @@ fn host_end(
     record: &EndpointRecord,
     queues: usize,
 ) -> Result<Option<Again>, Fault> {
-    let Some(name) = &record.host_ifname else { return Ok(None) };
-    let Some(link) = home.links.by_name(name).map_err(netlink)? else { return Ok(None) };
-    let host = HostEnd { name: name.clone(), ifindex: link.index };
+    let Some(link) = host_link(home, inside, record, None)? else { return Ok(None) };
+    let host = HostEnd { name: link.name.clone(), ifindex: link.index };
     let peer = match (inside, link.peer_index) {
         (Some(inside), Some(index)) => inside.links.by_index(index).map_err(netlink)?,
         _ => None,
@@ -88,4 +87,52 @@ fn host_end(
     let ifname = peer.as_ref().map_or_else(|| record.ifname.clone(), |peer| peer.name.clone());
     let up = peer.map_or(link.running, |peer| peer.up);
     Ok(Some(Again { place, queues: boxed(queues), ifname, up }))
+}
+
+/// The host end of the endpoint's veth, whatever it is called now: the veth of its number, if its name or its peer is the
+/// one it had; else the veth of its name; else the peer of the container's end.
+pub(super) fn host_link(
+    home: &Home,
+    inside: Option<&Inside>,
+    record: &EndpointRecord,
+    place: Option<&Place>,
+) -> Result<Option<Link>, Fault> {
+    let Some(name) = &record.host_ifname else { return Ok(None) };
+    let peer = inside.map_or(Ok(None), |inside| peer_link(inside, record))?;
+    let nsid = inside.map_or(Ok(None), |inside| home.nsid_of(inside))?;
+    let joined = |link: &Link, peer: &Link| {
+        link.peer_index == Some(peer.index) && peer.peer_index == Some(link.index) && link.peer_nsid == nsid
+    };
+    let ours = |link: &Link| {
+        is_veth(link)
+            && (link.name == *name
+                || peer.as_ref().is_some_and(|peer| joined(link, peer))
+                // Its events have been followed until now, so its number has not become another's.
+                || place.is_some_and(|place| place.ifindex != 0 && place.is_host_end(link)))
+    };
+    let followed = place.and_then(|place| place.host.as_ref()).map(|host| host.ifindex);
+    let numbers =
+        [followed.unwrap_or(record.host_ifindex), peer.as_ref().and_then(|peer| peer.peer_index).unwrap_or(0)];
+    if let Some(link) = numbered(home, numbers[0])?.filter(ours) {
+        return Ok(Some(link));
+    }
+    if let Some(link) = home.links.by_name(name).map_err(netlink)?.filter(is_veth) {
+        return Ok(Some(link));
+    }
+    Ok(numbered(home, numbers[1])?.filter(ours))
+}
+
+fn numbered(home: &Home, index: u32) -> Result<Option<Link>, Fault> {
+    if index == 0 { Ok(None) } else { home.links.by_index(index).map_err(netlink) }
+}
+
+/// The container's end of the endpoint's veth, by its number or name, and its MAC address.
+pub(super) fn peer_link(inside: &Inside, record: &EndpointRecord) -> Result<Option<Link>, Fault> {
+    let ours = |link: &Link| is_veth(link) && link.mac == Some(record.mac);
+    if record.ifindex != 0
+        && let Some(link) = inside.links.by_index(record.ifindex).map_err(netlink)?.filter(ours)
+    {
+        return Ok(Some(link));
+    }
+    Ok(inside.links.by_name(&record.ifname).map_err(netlink)?.filter(ours))
 }

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 
 use ports::netlink::NetlinkError;
+use ports::netns::NamespaceError;
 
 use super::super::Fault;
 
@@ -48,6 +49,18 @@ pub(super) fn packet(error: io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::PermissionDenied => not_permitted("to open a packet socket".to_owned(), "CAP_NET_RAW"),
         _ => Fault::io("cannot open a packet socket", error),
+    }
+}
+
+/// A namespace that could not be opened: is there none, or may it not be?
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+pub(super) fn unopened(error: NamespaceError) -> Fault {
+    let told = error.to_string();
+    match error {
+        NamespaceError::NoSuchName(_) | NamespaceError::NoSuchPath(_) | NamespaceError::NoSuchProcess(_) => {
+            Fault::NoNamespace(told)
+        }
+        NamespaceError::NotANamespace(_) | NamespaceError::Refused(..) => Fault::Namespace(told),
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn concerns(event: &LinkEvent, endpoint: &Endpoint) -> bool {
             let record = &endpoint.record;
             let inside = is_inside(place, *nsid, *index) && (*up != endpoint.inside_up || *name != record.ifname);
             let host_up = *up && (*running || place.ifindex != 0);
-            inside || is_host(place, *nsid, *index) && host_up != endpoint.host_up
+            let renamed = place.host.as_ref().is_some_and(|host| host.name != *name);
+            inside || is_host(place, *nsid, *index) && (renamed || host_up != endpoint.host_up)
         }
         LinkEvent::Gone { nsid, index, .. } => is_inside(place, *nsid, *index) || is_host(place, *nsid, *index),
         LinkEvent::NamespaceGone { nsid } => place.nsid == Some(*nsid),
@@ -85,7 +86,7 @@ pub(super) fn inside(home: &Home, endpoint: &Endpoint, place: &Place, event: &Li
 pub(super) fn host(home: &Home, place: &Place) -> News {
     let Some(host) = &place.host else { return News::Nothing };
     match home.links.by_index(host.ifindex) {
-        Ok(Some(link)) if link.name == host.name => News::of(link),
+        Ok(Some(link)) if place.is_host_end(&link) => News::of(link),
         Ok(_) => News::Gone("its host end is gone"),
         Err(_) => News::Nothing,
     }
