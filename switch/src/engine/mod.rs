@@ -94,6 +94,17 @@ impl Shared {
     }
 }
 
+/// A worker that ends by a panic would leave ports that look up and are dead. Nothing of it can be mended from outside, so
+/// the process ends at once; persistent devices make the next start cheap.
+struct EndsInOrder;
+
+impl Drop for EndsInOrder {
+    fn drop(&mut self) {
+        tracing::error!("a worker ended by a panic: the switch ends, so that it can be started again");
+        std::process::abort();
+    }
+}
+
 struct WorkerHandle {
     commands: Sender<Command>,
     waker: Arc<Waker>,
@@ -129,7 +140,11 @@ impl Engine {
         for (index, (poll, waker)) in polls.into_iter().zip(wakers).enumerate() {
             let (commands, orders) = channel::unbounded();
             let worker = Worker::new(index, poll, Arc::clone(&shared), orders, failures.clone());
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run());
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let watch = EndsInOrder;
+                worker.run();
+                std::mem::forget(watch);
+            });
             match thread {
                 Ok(thread) => engine.handles().push(WorkerHandle { commands, waker, thread }),
                 Err(error) => {

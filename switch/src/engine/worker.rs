@@ -94,8 +94,9 @@ impl Worker {
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(worker = self.index, %error, "the event loop failed; the worker stops");
-                return;
+                // Nothing but a descriptor closed under the loop can cause it: as bad as a panic, and told as one.
+                tracing::error!(worker = self.index, %error, "the event loop failed");
+                std::process::abort();
             }
             self.count(|counts| counts.wakeups.add(1));
             for event in &events {
