@@ -99,7 +99,11 @@ pub(super) fn host_link(
 ) -> Result<Option<Link>, Fault> {
     let Some(name) = &record.host_ifname else { return Ok(None) };
     let peer = inside.map_or(Ok(None), |inside| peer_link(inside, record))?;
-    let nsid = inside.map_or(Ok(None), |inside| home.nsid_of(inside))?;
+    // Asked for only where there is something to compare: giving a namespace a number takes CAP_NET_ADMIN.
+    let nsid = match (&peer, inside) {
+        (Some(_), Some(inside)) => home.nsid_of(inside)?,
+        _ => None,
+    };
     let joined = |link: &Link, peer: &Link| {
         link.peer_index == Some(peer.index) && peer.peer_index == Some(link.index) && link.peer_nsid == nsid
     };
