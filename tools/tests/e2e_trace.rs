@@ -189,10 +189,6 @@ impl Lines {
     fn all(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
-
-    fn len(&self) -> usize {
-        self.lines.lock().unwrap().len()
-    }
 }
 
 fn read_on(mut running: Running) -> Lines {

@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,27 +66,18 @@ impl Running {
     /// Wait for its end; what it said on what was left in pipes.
     pub(crate) fn finish(mut self, patience: Duration) -> Outcome {
         let deadline = Instant::now() + patience;
-        let read = |pipe: Option<Box<dyn std::io::Read + Send>>| {
-            thread::spawn(move || {
-                let mut text = Vec::new();
-                pipe.map(|mut pipe| pipe.read_to_end(&mut text));
-                text
-            })
-        };
-        let out = read(self.child.stdout.take().map(|pipe| Box::new(pipe) as _));
-        let err = read(self.child.stderr.take().map(|pipe| Box::new(pipe) as _));
+        let out = read_all(self.child.stdout.take().map(|pipe| Box::new(pipe) as _));
+        let err = read_all(self.child.stderr.take().map(|pipe| Box::new(pipe) as _));
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                panic!("it does not end: {}", String::from_utf8_lossy(&out.join().unwrap()));
-            }
+            assert!(Instant::now() < deadline, "it does not end within {patience:?}");
             thread::sleep(Duration::from_millis(2));
         };
-        let output = Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() };
+        // Longer than a process lives, its pipes are open only if it left somebody behind.
+        let text = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(patience).expect("its output is still open");
+        let output = Output { status, stdout: text(out), stderr: text(err) };
         let mut outcome = Outcome::of(output);
         if let Some(signal) = status.signal() {
             outcome.err += "ended by signal ";
@@ -92,6 +85,17 @@ impl Running {
         }
         outcome
     }
+}
+
+/// Everything that comes out of a pipe, when it is closed.
+fn read_all(pipe: Option<Box<dyn Read + Send>>) -> Receiver<Vec<u8>> {
+    let (sender, text) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        pipe.map(|mut pipe| pipe.read_to_end(&mut text));
+        let _ = sender.send(text); // nobody listens when the test has failed already
+    });
+    text
 }
 
 /// Send a signal to a process.
