@@ -64,10 +64,10 @@ pub(super) fn unopened(error: NamespaceError) -> Fault {
     }
 }
 
-/// Anything else.
+/// Anything else; `what` says what cannot be done.
 pub(super) fn system(what: &str, error: io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => not_permitted(what.to_owned(), "CAP_NET_ADMIN"),
+        io::ErrorKind::PermissionDenied => not_permitted(what.replacen("cannot", "to", 1), "CAP_NET_ADMIN"),
         _ => Fault::io(what, error),
     }
 }
