@@ -7,9 +7,15 @@
 //! | [`table`] | how does a person read them? |
 //! | [`progress`] | how far is it? |
 //! | [`machine`] | where did it run, and what did it cost there? |
+//! | [`packet`] | what does a generator send? |
+//! | [`reports`] | what do iperf3 and sockperf say? |
+//! | [`sockets`] | what does the network stack of a namespace say of itself? |
 #![forbid(unsafe_code)]
 
 pub mod machine;
+pub mod packet;
 pub mod progress;
+pub mod reports;
+pub mod sockets;
 pub mod stats;
 pub mod table;

@@ -1,35 +1,112 @@
 //! Where did it run, and what did it cost there? (proc(5))
 //!
-//! Not done: what the kernel does on its own account (interrupts, `ksoftirqd`); no process is charged with that.
+//! Not done: what the kernel does on its own account (interrupts, `ksoftirqd`) is charged to no process; only
+//! [`busy`] has it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One line about the machine: kernel, CPUs, and how busy it is with other things.
+use nix::unistd::{SysconfVar, sysconf};
+
+/// One line about the machine: processor, kernel, CPUs, and how busy it is with other things.
 pub fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg");
-    let load = load.split_whitespace().next().unwrap_or("unknown");
+    let (kernel, info) = (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo"));
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    format!("Linux {}, {cpus} CPUs, load {load} before the start", kernel.trim())
+    let model = processor(&info).unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    format!("{model}, {cpus} CPUs, Linux {}, load {} before the start", kernel.trim(), load())
 }
 
-/// CPU time that this process's threads whose names begin with `prefix` have used, those still alive.
+/// The load average of the last minute; `unknown` without `/proc`.
+pub fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
+/// What `/proc/cpuinfo` calls the first processor. Guests are often told a vendor's name and nothing more: then family
+/// and model stand behind it.
+fn processor(info: &str) -> Option<String> {
+    let field = |name: &str| {
+        let found = info.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name);
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    let name = field("model name")?;
+    if name.contains(|c: char| c.is_ascii_digit()) {
+        return Some(name);
+    }
+    Some(format!("{name} (family {} model {})", field("cpu family")?, field("model")?))
+}
+
+/// Today's date, UTC, as in `2026-11-21`.
+pub fn date() -> String {
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Year, month and day of the day that is so many days after 1970-01-01, by the Gregorian calendar.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+/// CPU time that the machine has spent on anything, interrupts and other people's work included, since it started.
 ///
 /// # Errors
-/// `/proc` cannot be read, or the kernel keeps no `schedstat`.
-pub fn cpu_time_of_threads(prefix: &str) -> io::Result<Duration> {
+/// `/proc/stat` cannot be read.
+pub fn busy() -> io::Result<Duration> {
+    let ticks = ticks(&fs::read_to_string("/proc/stat")?).ok_or(io::ErrorKind::InvalidData)?;
+    let hertz = sysconf(SysconfVar::CLK_TCK)?.and_then(|hertz| u64::try_from(hertz).ok()).unwrap_or(100).max(1);
+    Ok(Duration::from_millis(ticks * 1000 / hertz))
+}
+
+/// The sum of user, nice, system, irq and softirq in the first line of `/proc/stat`. Guests' time is within user's;
+/// what a hypervisor stole was not spent here.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut words = stat.lines().next()?.split_whitespace();
+    let fields: Vec<u64> = (words.next()? == "cpu").then(|| words.map_while(|word| word.parse().ok()).collect())?;
+    [0, 1, 2, 5, 6].into_iter().map(|field| fields.get(field).copied()).sum()
+}
+
+/// The threads of a process, by id.
+///
+/// # Errors
+/// No such process.
+pub fn threads_of(process: u32) -> io::Result<BTreeSet<u32>> {
+    let entries = fs::read_dir(format!("/proc/{process}/task"))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// CPU time that these threads have used, those still alive.
+///
+/// # Errors
+/// The kernel keeps no `schedstat`.
+pub fn cpu_time_of<'a>(threads: impl IntoIterator<Item = &'a u32>) -> io::Result<Duration> {
     let mut total = Duration::ZERO;
-    for task in fs::read_dir("/proc/self/task")? {
-        let folder = task?.path();
-        // A thread may end between the listing and the reading.
-        let Ok(name) = fs::read_to_string(folder.join("comm")) else { continue };
-        if name.starts_with(prefix) {
-            let text = fs::read_to_string(folder.join("schedstat"))?;
-            total += on_cpu(&text).ok_or(io::ErrorKind::InvalidData)?;
+    for thread in threads {
+        let folder = format!("/proc/{thread}");
+        match fs::read_to_string(Path::new(&folder).join("schedstat")) {
+            Ok(text) => total += on_cpu(&text).ok_or(io::ErrorKind::InvalidData)?,
+            // It has ended.
+            Err(_) if !Path::new(&folder).exists() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(total)
@@ -53,17 +130,51 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_thread_is_charged_and_no_other() {
-        let busy = || {
-            let before = cpu_time_of_threads("busy-bee").unwrap();
+    fn what_a_hypervisor_took_and_idleness_are_not_busy() {
+        // user nice system idle iowait irq softirq steal guest guest_nice
+        assert_eq!(ticks("cpu  1 20 300 4000 5 60000 700000 8 9 1\ncpu0 1 1 1 1 1 1 1 1 1 1\n"), Some(760_321));
+        for wrong in ["", "cpu0 1 2 3 4 5 6 7 8", "cpu  1 2 3 4", "cpu x"] {
+            assert_eq!(ticks(wrong), None, "'{wrong}'");
+        }
+        assert!(busy().unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn days_have_dates() {
+        let table = [(0, (1970, 1, 1)), (58, (1970, 2, 28)), (59, (1970, 3, 1)), (364, (1970, 12, 31))];
+        for (days, date) in table.into_iter().chain([(11_016, (2000, 2, 29)), (20_778, (2026, 11, 21))]) {
+            assert_eq!(civil(days), date, "{days}");
+        }
+    }
+
+    #[test]
+    fn a_processor_without_a_number_is_told_by_its_family() {
+        let info = "processor\t: 0\ncpu family\t: 6\nmodel\t\t: 207\nmodel name\t: Intel(R) Xeon(R) Processor\n";
+        assert_eq!(processor(info).as_deref(), Some("Intel(R) Xeon(R) Processor (family 6 model 207)"));
+        assert_eq!(processor("model name : EPYC 7763\nmodel name : x\n").as_deref(), Some("EPYC 7763"));
+        assert_eq!(processor("BogoMIPS : 50.00\n"), None);
+    }
+
+    #[test]
+    fn a_busy_thread_is_charged_and_one_that_has_ended_is_not() {
+        let before = threads_of(std::process::id()).unwrap();
+        let (spent, ended) = thread::spawn(move || {
             let until = Instant::now() + Duration::from_millis(50);
             while Instant::now() < until {
                 std::hint::spin_loop();
             }
-            cpu_time_of_threads("busy-bee").unwrap().saturating_sub(before)
-        };
-        let spent = thread::Builder::new().name("busy-bee".into()).spawn(busy).unwrap().join().unwrap();
+            let own: u32 =
+                fs::read_link("/proc/thread-self").unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
+            assert!(!before.contains(&own) && threads_of(std::process::id()).unwrap().contains(&own));
+            (cpu_time_of([&own]).unwrap(), own)
+        })
+        .join()
+        .unwrap();
         assert!(spent > Duration::from_millis(1), "{spent:?}");
-        assert_eq!(cpu_time_of_threads("no-such-thread").unwrap(), Duration::ZERO);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while cpu_time_of([&ended]).unwrap() != Duration::ZERO && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        assert_eq!(cpu_time_of([&ended]).unwrap(), Duration::ZERO);
     }
 }

@@ -18,12 +18,18 @@
 use frame::step::Learned;
 use frame::{MacAddr, Millis, PortId};
 
-use crate::mac_table::MacTable;
+use crate::mac_table::{MacTable, Sought};
 
 /// Learn that `source` was heard on `port` at `now`.
 #[inline]
 pub fn learn(table: &MacTable, source: MacAddr, port: PortId, now: Millis) -> Learned {
     table.learn(source, port, now)
+}
+
+/// [`learn`] for an address sought before, among those of a burst.
+#[inline]
+pub fn learn_sought(table: &MacTable, source: Sought, port: PortId, now: Millis) -> Learned {
+    table.learn_sought(source, port, now)
 }
 
 #[cfg(test)]

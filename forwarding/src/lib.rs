@@ -10,7 +10,7 @@
 //!
 //! Nothing here does I/O or reads a clock, nothing waits, and nothing on the way of an ordinary frame
 //! allocates. Addresses of routes are `IpAddr`; the gateway itself speaks IPv4.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod admit;
 pub mod flood;
@@ -21,8 +21,8 @@ pub mod route;
 
 pub use admit::{AdmitRules, admit};
 pub use flood::flood_ports;
-pub use learn::learn;
-pub use lookup::look_up;
-pub use mac_table::{MacTable, MacTableConfig};
+pub use learn::{learn, learn_sought};
+pub use lookup::{look_up, look_up_sought};
+pub use mac_table::{MacTable, MacTableConfig, Sought};
 pub use route::table::RouteTable;
 pub use route::{Gateway, NextNetwork, RouteDecision, route};

@@ -15,15 +15,27 @@
 use frame::step::Lookup;
 use frame::{MacAddr, Millis, PortId};
 
-use crate::mac_table::{Destination, MacTable};
+use crate::mac_table::{Destination, MacTable, Sought};
 
 /// Look up the destination of a frame that came in on `ingress`; `None` for one that the switch itself sends.
 #[inline]
 pub fn look_up(table: &MacTable, destination: MacAddr, ingress: Option<PortId>, now: Millis) -> Lookup {
+    look_up_sought(table, destination, table.seek(destination), ingress, now)
+}
+
+/// [`look_up`] for an address sought before, among those of a burst: `sought` is `destination`, sought in `table`.
+#[inline]
+pub fn look_up_sought(
+    table: &MacTable,
+    destination: MacAddr,
+    sought: Sought,
+    ingress: Option<PortId>,
+    now: Millis,
+) -> Lookup {
     if destination.is_group() {
         return Lookup::Group;
     }
-    match table.lookup(destination, now) {
+    match table.lookup_sought(sought, now) {
         Some(Destination::Port(port)) if Some(port) == ingress => Lookup::SamePort,
         Some(Destination::Port(port)) => Lookup::Known { port },
         Some(Destination::Gateway) => Lookup::Gateway,

@@ -11,12 +11,20 @@ pub const BURST: usize = 64;
 pub struct Batch {
     frames: Vec<Frame>,
     len: usize,
+    octets: usize,
+    enough: usize,
 }
 
 impl Batch {
     /// An empty batch with buffers for `capacity` frames.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { frames: (0..capacity).map(|_| Frame::empty()).collect(), len: 0 }
+        Self::with_enough(capacity, usize::MAX)
+    }
+
+    /// An empty batch with buffers for `capacity` frames that counts as full, too, once it holds `enough` octets: what is
+    /// handled together should still be in the cache when it is handled.
+    pub fn with_enough(capacity: usize, enough: usize) -> Self {
+        Self { frames: (0..capacity).map(|_| Frame::empty()).collect(), len: 0, octets: 0, enough }
     }
 
     /// How many frames it can hold.
@@ -34,14 +42,24 @@ impl Batch {
         self.len == 0
     }
 
-    /// Can it hold no more?
+    /// Octets of the frames that were received into it.
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// How many octets more are enough.
+    pub fn octets_wanted(&self) -> usize {
+        self.enough.saturating_sub(self.octets)
+    }
+
+    /// Can it hold no more, or are there octets enough in it?
     pub fn is_full(&self) -> bool {
-        self.len == self.frames.len()
+        self.len == self.frames.len() || self.octets >= self.enough
     }
 
     /// Forget the frames; the buffers stay.
     pub fn clear(&mut self) {
-        self.len = 0;
+        (self.len, self.octets) = (0, 0);
     }
 
     /// The unused frames, to receive into; [`Batch::commit`] the ones that were filled, from the first.
@@ -51,7 +69,9 @@ impl Batch {
 
     /// The first `count` spare frames now belong to the batch (at most as many as there are).
     pub fn commit(&mut self, count: usize) {
-        self.len = (self.len + count).min(self.frames.len());
+        let end = (self.len + count).min(self.frames.len());
+        self.octets += self.frames[self.len..end].iter().map(Frame::len).sum::<usize>();
+        self.len = end;
     }
 
     /// Take the next spare frame into the batch; `None` when the batch is full.
@@ -106,5 +126,27 @@ impl<'a> IntoIterator for &'a mut Batch {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_by_frames_or_by_octets() {
+        let mut batch = Batch::with_enough(4, 150);
+        for octets in [100, 49] {
+            batch.spare()[0].received(octets);
+            batch.commit(1);
+            assert!(!batch.is_full());
+        }
+        batch.spare()[0].received(1);
+        batch.commit(1);
+        assert!(batch.is_full() && batch.octets() == 150 && batch.len() == 3);
+        batch.clear();
+        assert!(!batch.is_full() && batch.octets() == 0);
+        (0..4).for_each(|_| drop(batch.push()));
+        assert!(batch.is_full() && batch.push().is_none());
     }
 }

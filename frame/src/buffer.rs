@@ -21,29 +21,41 @@ pub const HEADROOM: usize = 64;
 /// tags, and the IPv6 header that IPv6 does not count.
 pub const MAX_FRAME_OCTETS: usize = 65_535 + 40 + 14 + 2 * TAG_OCTETS;
 
-/// Octets of one buffer. An odd number of 64-octet cache lines, so that the headers of successive
-/// buffers do not all fall into the same cache set.
-pub const BUFFER_OCTETS: usize = 1029 * 64;
+/// Octets of one buffer. With the 16 octets that the allocator keeps before each block it is an odd number of 64-octet
+/// cache lines: the headers of successive buffers do not all fall into the same cache set, and each has its virtio-net
+/// header and its Ethernet header in one line.
+pub const BUFFER_OCTETS: usize = 1029 * 64 - 16;
+
+/// A header and a frame that are copied whole, with what lies behind them, up to this many octets.
+const SMALL_OCTETS: usize = 96;
 
 const _: () = assert!(HEADROOM + MAX_FRAME_OCTETS <= BUFFER_OCTETS);
 
 /// One Ethernet frame, without FCS, in a buffer that it owns and that is used again for another frame.
 pub struct Frame {
-    buffer: Box<[u8]>,
-    start: usize,
-    len: usize,
+    buffer: Box<[u8; BUFFER_OCTETS]>,
+    start: u32,
+    len: u32,
     offload: OffloadHeader,
+}
+
+// Two to a cache line: a memory port hands over the frame, not its octets.
+const _: () = assert!(size_of::<Frame>() <= 32);
+
+/// A buffer full of zeros that the system backs with memory page by page, when something is written to it.
+fn empty_buffer() -> Box<[u8; BUFFER_OCTETS]> {
+    loop {
+        // The length is right, so the first turn is the last.
+        if let Ok(buffer) = vec![0; BUFFER_OCTETS].try_into() {
+            return buffer;
+        }
+    }
 }
 
 impl Frame {
     /// An empty frame with a buffer for the longest one. The only allocation in a frame's life.
     pub fn empty() -> Self {
-        Self {
-            buffer: vec![0; BUFFER_OCTETS].into_boxed_slice(),
-            start: HEADROOM,
-            len: 0,
-            offload: OffloadHeader::NONE,
-        }
+        Self { buffer: empty_buffer(), start: HEADROOM as u32, len: 0, offload: OffloadHeader::NONE }
     }
 
     /// A frame with these octets and a clear offload header; cut at [`MAX_FRAME_OCTETS`]. For tests and
@@ -57,10 +69,27 @@ impl Frame {
     /// Put other octets and another header in this frame's buffer; cut at [`MAX_FRAME_OCTETS`].
     pub fn fill(&mut self, octets: &[u8], offload: OffloadHeader) {
         let len = octets.len().min(MAX_FRAME_OCTETS);
-        self.start = HEADROOM;
-        self.len = len;
+        self.place(HEADROOM, len);
         self.buffer[HEADROOM..HEADROOM + len].copy_from_slice(&octets[..len]);
         self.set_offload(offload);
+    }
+
+    /// Become a copy of another frame, virtio-net header included, in this one's own buffer.
+    #[inline]
+    pub fn copy_from(&mut self, other: &Self) {
+        let (start, end) = (other.start() - VNET_HEADER_OCTETS, other.end());
+        if end - start <= SMALL_OCTETS && start + SMALL_OCTETS <= BUFFER_OCTETS {
+            // A copy of known size is a few instructions; one of any size is a call.
+            let (from, to) = (&other.buffer[start..][..SMALL_OCTETS], &mut self.buffer[start..][..SMALL_OCTETS]);
+            to.copy_from_slice(from);
+        } else {
+            self.buffer[start..end].copy_from_slice(&other.buffer[start..end]);
+        }
+        (self.start, self.len, self.offload) = (other.start, other.len, other.offload);
+    }
+
+    fn place(&mut self, start: usize, len: usize) {
+        (self.start, self.len) = (start as u32, len as u32); // neither is more than BUFFER_OCTETS
     }
 
     /// The whole of the buffer behind the headroom, for a port without virtio-net header to receive into.
@@ -77,8 +106,7 @@ impl Frame {
 
     /// `len` octets lie in [`Frame::receive_area`]; there was no virtio-net header.
     pub fn received(&mut self, len: usize) {
-        self.start = HEADROOM;
-        self.len = len.min(BUFFER_OCTETS - HEADROOM);
+        self.place(HEADROOM, len.min(BUFFER_OCTETS - HEADROOM));
         self.set_offload(OffloadHeader::NONE);
     }
 
@@ -86,8 +114,8 @@ impl Frame {
     /// and checked by [`OffloadHeader::check`] when the frame is admitted. Fewer octets than a header
     /// give an empty frame.
     pub fn received_with_header(&mut self, len: usize) {
-        self.start = HEADROOM;
-        self.len = len.min(BUFFER_OCTETS - HEADROOM + VNET_HEADER_OCTETS).saturating_sub(VNET_HEADER_OCTETS);
+        let len = len.min(BUFFER_OCTETS - HEADROOM + VNET_HEADER_OCTETS).saturating_sub(VNET_HEADER_OCTETS);
+        self.place(HEADROOM, len);
         let header = self.buffer[HEADROOM - VNET_HEADER_OCTETS..].first_chunk::<VNET_HEADER_OCTETS>();
         self.offload = header.map_or(OffloadHeader::NONE, OffloadHeader::from_octets);
     }
@@ -95,25 +123,36 @@ impl Frame {
     /// The frame's octets: destination address first, no FCS.
     #[inline]
     pub fn octets(&self) -> &[u8] {
-        &self.buffer[self.start..self.start + self.len]
+        &self.buffer[self.start()..self.end()]
     }
 
     /// The same, to change in place.
     #[inline]
     pub fn octets_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.start + self.len]
+        let (start, end) = (self.start(), self.end());
+        &mut self.buffer[start..end]
     }
 
     /// The 10-octet virtio-net header and the frame behind it, as one slice to write.
     #[inline]
     pub fn with_header(&self) -> &[u8] {
-        &self.buffer[self.start - VNET_HEADER_OCTETS..self.start + self.len]
+        &self.buffer[self.start() - VNET_HEADER_OCTETS..self.end()]
     }
 
     /// Octets of the frame.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.len as usize
+    }
+
+    #[inline]
+    fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    #[inline]
+    fn end(&self) -> usize {
+        self.start as usize + self.len as usize
     }
 
     /// Has it no octet at all?
@@ -131,36 +170,36 @@ impl Frame {
     /// Change the offload header, both the value and the octets that [`Frame::with_header`] shows.
     pub fn set_offload(&mut self, offload: OffloadHeader) {
         self.offload = offload;
-        let at = self.start - VNET_HEADER_OCTETS;
-        self.buffer[at..self.start].copy_from_slice(&offload.to_octets());
+        let start = self.start();
+        self.buffer[start - VNET_HEADER_OCTETS..start].copy_from_slice(&offload.to_octets());
     }
 
     /// Cut the frame to its first `len` octets; longer ones stay as they are.
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.len = self.len().min(len) as u32;
     }
 
     /// Put an 802.1Q tag (its type and its control information) behind the addresses: AF_PACKET hands the tag
     /// over beside the frame. Moves the addresses, not the payload; the offload header's offsets move along.
     /// Does nothing to a frame shorter than its addresses or without headroom left.
     pub fn insert_tag(&mut self, tag_type: u16, control: u16) {
-        if self.len < 12 || self.start < VNET_HEADER_OCTETS + 2 * TAG_OCTETS {
+        let start = self.start();
+        if self.len() < 12 || start < VNET_HEADER_OCTETS + 2 * TAG_OCTETS {
             return;
         }
-        let new_start = self.start - TAG_OCTETS;
-        self.buffer.copy_within(self.start..self.start + 12, new_start);
+        let new_start = start - TAG_OCTETS;
+        self.buffer.copy_within(start..start + 12, new_start);
         let tag = new_start + 12;
         self.buffer[tag..tag + 2].copy_from_slice(&tag_type.to_be_bytes());
         self.buffer[tag + 2..tag + 4].copy_from_slice(&control.to_be_bytes());
-        self.start = new_start;
-        self.len += TAG_OCTETS;
+        self.place(new_start, self.len() + TAG_OCTETS);
         self.set_offload(self.offload.shifted(TAG_OCTETS as u16));
     }
 }
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Frame({} octets, {:?}, {:02x?})", self.len, self.offload, &self.octets()[..self.len.min(64)])
+        write!(f, "Frame({} octets, {:?}, {:02x?})", self.len, self.offload, &self.octets()[..self.len().min(64)])
     }
 }
 
@@ -210,6 +249,16 @@ mod tests {
         assert_eq!(frame.octets(), expected);
         assert_eq!((frame.offload().checksum_start, frame.offload().header_len), (38, 58));
         assert_eq!(frame.with_header()[6..8], 38u16.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_copy_is_the_same_with_its_header() {
+        let mut frame = Frame::from_octets(&(0..=80).collect::<Vec<u8>>());
+        frame.set_offload(OffloadHeader { needs_checksum: true, checksum_start: 34, ..OffloadHeader::NONE });
+        frame.insert_tag(0x8100, 7);
+        let mut copy = Frame::from_octets(&[9; 2000]);
+        copy.copy_from(&frame);
+        assert_eq!((copy.with_header(), copy.offload()), (frame.with_header(), frame.offload()));
     }
 
     #[test]

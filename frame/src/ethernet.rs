@@ -57,6 +57,15 @@ impl EthernetHeader {
     }
 }
 
+/// Destination and source of a frame, without looking further; zeros where there are fewer than 12 octets.
+#[inline]
+pub fn addresses(octets: &[u8]) -> [MacAddr; 2] {
+    let Some([d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) = octets.first_chunk().copied() else {
+        return [MacAddr::ZERO; 2];
+    };
+    [MacAddr([d0, d1, d2, d3, d4, d5]), MacAddr([s0, s1, s2, s3, s4, s5])]
+}
+
 /// Is this the ether type of a VLAN tag?
 pub const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, ether_type::VLAN | ether_type::SERVICE_VLAN)

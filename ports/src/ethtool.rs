@@ -2,8 +2,7 @@
 //! the calling thread's namespace (linux/ethtool.h, linux/sockios.h); enter another one with
 //! [`crate::netns::Namespace::enter`].
 //!
-//! Not done: the netlink form of ethtool (Linux 5.6), which can do no more of what is needed here; rings, channels,
-//! statistics.
+//! Not done: the netlink form of ethtool (Linux 5.6), which can do no more of what is needed here; rings, statistics.
 
 use std::io;
 use std::mem;
@@ -13,10 +12,21 @@ use crate::link::check_name;
 
 /// linux/sockios.h
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSSET_INFO: u32 = 0x37;
+const ETHTOOL_SFEATURES: u32 = 0x3b;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+const ETHTOOL_SCHANNELS: u32 = 0x3d;
 const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 const ETHTOOL_SLINKSETTINGS: u32 = 0x4d;
 const DUPLEX_FULL: u8 = 1;
 const AUTONEG_DISABLE: u8 = 0;
+/// `enum ethtool_stringset`: the names of features.
+const ETH_SS_FEATURES: u32 = 4;
+/// `ETH_GSTRING_LEN`: octets of one name, padded with zeros.
+const NAME_OCTETS: usize = 32;
+/// Names of features with room to spare: Linux 6.18 has 64.
+const MOST_FEATURES: usize = 256;
 
 /// One offload: its name, the request that reads it and the one that sets it.
 struct Offload {
@@ -67,6 +77,46 @@ struct LinkSettings {
 
 const _: () = assert!(mem::offset_of!(LinkSettings, masks) == 48);
 
+/// `struct ethtool_sset_info` for one set.
+#[repr(C)]
+struct SetInfo {
+    command: u32,
+    reserved: u32,
+    mask: u64,
+    count: u32,
+}
+
+/// `struct ethtool_gstrings` with room behind it.
+#[repr(C)]
+struct Strings {
+    command: u32,
+    set: u32,
+    count: u32,
+    names: [[u8; NAME_OCTETS]; MOST_FEATURES],
+}
+
+/// `struct ethtool_sfeatures` with its blocks behind it: which features are meant, and which of them are wanted.
+#[repr(C)]
+struct Features {
+    command: u32,
+    blocks: u32,
+    valid_and_wanted: [[u32; 2]; MOST_FEATURES / 32],
+}
+
+/// `struct ethtool_channels`: how many queues there can be, and are.
+#[repr(C)]
+struct Channels {
+    command: u32,
+    max_rx: u32,
+    max_tx: u32,
+    max_other: u32,
+    max_combined: u32,
+    rx: u32,
+    tx: u32,
+    other: u32,
+    combined: u32,
+}
+
 impl LinkSettings {
     fn new(command: u32, mask_words: i8) -> Self {
         Self {
@@ -95,6 +145,10 @@ impl LinkSettings {
 trait Request {}
 impl Request for Value {}
 impl Request for LinkSettings {}
+impl Request for SetInfo {}
+impl Request for Strings {}
+impl Request for Features {}
+impl Request for Channels {}
 
 /// A request to one interface.
 struct Device<'a> {
@@ -135,6 +189,63 @@ impl<'a> Device<'a> {
         self.call(&mut Value { command: offload.set, data: 0 })?;
         // The kernel answers success where a feature is fixed on.
         if self.is_on(offload)? { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
+    }
+
+    /// Names of all features, in the order of their bits.
+    fn feature_names(&self) -> io::Result<Vec<[u8; NAME_OCTETS]>> {
+        let mut info = SetInfo { command: ETHTOOL_GSSET_INFO, reserved: 0, mask: 1 << ETH_SS_FEATURES, count: 0 };
+        self.call(&mut info)?;
+        // The kernel writes that many names, whatever it is told, so no more than there is room for may be asked for.
+        if info.mask == 0 || info.count as usize > MOST_FEATURES {
+            return Err(io::Error::from_raw_os_error(libc::EPROTO));
+        }
+        let (set, count) = (ETH_SS_FEATURES, info.count);
+        let names = [[0; NAME_OCTETS]; MOST_FEATURES];
+        let mut strings = Box::new(Strings { command: ETHTOOL_GSTRINGS, set, count, names });
+        self.call(&mut *strings)?;
+        Ok(strings.names[..info.count as usize].to_vec())
+    }
+
+    /// Turn the features of these names off; one that the kernel does not know is off.
+    fn features_off(&self, off: &[&str]) -> io::Result<()> {
+        let names = self.feature_names()?;
+        let mut features = Features {
+            command: ETHTOOL_SFEATURES,
+            blocks: names.len().div_ceil(32) as u32,
+            valid_and_wanted: [[0; 2]; MOST_FEATURES / 32],
+        };
+        for (bit, name) in names.iter().enumerate() {
+            let end = name.iter().position(|&octet| octet == 0).unwrap_or(NAME_OCTETS);
+            if off.iter().any(|off| off.as_bytes() == &name[..end]) {
+                features.valid_and_wanted[bit / 32][0] |= 1 << (bit % 32);
+            }
+        }
+        self.call(&mut features)
+    }
+
+    fn channels(&self) -> io::Result<Channels> {
+        let mut channels = Channels {
+            command: ETHTOOL_GCHANNELS,
+            max_rx: 0,
+            max_tx: 0,
+            max_other: 0,
+            max_combined: 0,
+            rx: 0,
+            tx: 0,
+            other: 0,
+            combined: 0,
+        };
+        self.call(&mut channels)?;
+        Ok(channels)
+    }
+
+    fn change_queues(&self, queues: u32) -> io::Result<()> {
+        let mut channels = self.channels()?;
+        if (channels.rx, channels.tx) == (queues, queues) {
+            return Ok(());
+        }
+        (channels.command, channels.rx, channels.tx) = (ETHTOOL_SCHANNELS, queues, queues);
+        self.call(&mut channels)
     }
 
     /// The settings as they are, with the number of mask words the kernel uses.
@@ -180,6 +291,35 @@ pub fn offloads_on(ifname: &str) -> io::Result<Vec<&'static str>> {
         Ok(names)
     };
     read().map_err(|error| about(ifname, "read the offloads", &error))
+}
+
+/// Let a tag that the stack puts on a frame (IEEE 802.1Q, 802.1ad) lie in the frame when it leaves the interface, not
+/// beside it, where XDP at the other end of a veth would not see it.
+///
+/// # Errors
+/// Names the interface; no such interface (`ENODEV`); no `CAP_NET_ADMIN`.
+pub fn tags_in_frames(ifname: &str) -> io::Result<()> {
+    let off = || Device::open(ifname)?.features_off(&["tx-vlan-hw-insert", "tx-vlan-stag-hw-insert"]);
+    off().map_err(|error| about(ifname, "keep tags in the frames", &error))
+}
+
+/// Use so many queues in each direction (`ethtool -L`).
+///
+/// # Errors
+/// Names the interface; more than it was made with, or a veth's other end sends to more and XDP is on (`EINVAL`); no such
+/// interface (`ENODEV`); one that has no queues to set (`EOPNOTSUPP`); no `CAP_NET_ADMIN`.
+pub fn set_queues(ifname: &str, queues: usize) -> io::Result<()> {
+    let set = || Device::open(ifname)?.change_queues(queues as u32);
+    set().map_err(|error| about(ifname, &format!("use {queues} queues"), &error))
+}
+
+/// How many queues the interface uses to receive and to send.
+///
+/// # Errors
+/// As [`set_queues`].
+pub fn queues(ifname: &str) -> io::Result<(u32, u32)> {
+    let read = || Device::open(ifname)?.channels().map(|channels| (channels.rx, channels.tx));
+    read().map_err(|error| about(ifname, "read the queues", &error))
 }
 
 /// Say that a TAP runs at `mbps` Mb/s, full duplex. It moves no faster for it; but routing daemons compute costs from

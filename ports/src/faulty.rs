@@ -78,7 +78,7 @@ impl<P: Port> Faulty<P> {
         self.inbox.clear();
         self.next = 0;
         match self.port.recv(&mut self.inbox) {
-            Ok(received) => self.drained = received < self.inbox.capacity(),
+            Ok(_) => self.drained = !self.inbox.is_full(),
             Err(error) => self.health = Some(error),
         }
         !self.inbox.is_empty()

@@ -8,6 +8,7 @@
 //! | [`tap`] | how do frames enter and leave by a TAP with offloads? |
 //! | [`wire`] | ... by a TAP in wire mode, as on a cable? |
 //! | [`veth`] | ... by the host end of a veth? |
+//! | [`xdp`] | ... by the same, many small ones a second? |
 //! | [`memory`] | ... between a test or benchmark and the engine? |
 //! | [`captured`] | how does one look at what passes? |
 //! | [`faulty`] | how does one try the engine on a bad line? |
@@ -32,5 +33,6 @@ mod sys;
 pub mod tap;
 pub mod veth;
 pub mod wire;
+pub mod xdp;
 
 pub use port::{Port, Sent, Stop};

@@ -30,7 +30,7 @@ impl Losses {
         self.truncated.load(Relaxed)
     }
 
-    /// Frames the kernel dropped because the queue was full before it was read (AF_PACKET only; for a TAP the
+    /// Frames the kernel dropped because the queue was full before it was read (AF_PACKET and `AF_XDP` only; for a TAP the
     /// interface's own `tx_dropped` counts them).
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Relaxed)
@@ -124,7 +124,8 @@ pub(crate) fn recv_each(
     mut recv: impl FnMut(&mut Frame) -> io::Result<bool>,
 ) -> io::Result<usize> {
     let before = batch.len();
-    while let Some(frame) = batch.spare().first_mut() {
+    while !batch.is_full() {
+        let Some(frame) = batch.spare().first_mut() else { break };
         match recv(frame) {
             Ok(true) => batch.commit(1),
             Ok(false) => losses.count_truncated(),

@@ -23,21 +23,30 @@ pub trait Port: Send {
     /// sent to it as they are?
     fn takes_offload(&self) -> bool;
 
-    /// Append frames to `batch` until it is full or nothing is ready, and say how many were appended. Fewer
-    /// than there was room for means that the queue is drained: the next frame makes [`Port::fd`] readable
-    /// again.
+    /// Append frames to `batch` until it is full or nothing is ready, and say how many were appended. A batch that is
+    /// not full afterwards ([`Batch::is_full`]) means that the queue is drained: the next frame makes [`Port::fd`]
+    /// readable again.
     ///
     /// # Errors
     /// The port's health, see above. Frames appended before the error stay in the batch.
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize>;
 
     /// Send the frames of `batch` that `picks` names, in that order, and say how far that came. Where it stopped, the
-    /// caller drops the frame it stopped at, or all that are left, for its reason; see [`send_all`]. A port that does
-    /// not take offloads is only given finished frames.
+    /// caller drops the frame it stopped at, or all that are left, for its reason; see [`Port::send_all`]. A port that
+    /// does not take offloads is only given finished frames.
     ///
     /// # Errors
     /// The port's health, see above.
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent>;
+
+    /// Send all frames that `picks` names, past those that are refused; `lost` hears of each that was not taken, by its
+    /// place in `picks`.
+    ///
+    /// # Errors
+    /// The port's health, see above; `lost` has heard of every frame that was not taken all the same.
+    fn send_all(&mut self, batch: &Batch, picks: &[u16], lost: &mut dyn FnMut(usize, Stop)) -> io::Result<()> {
+        send_one_by_one(self, batch, picks, lost)
+    }
 
     /// What the port loses without the caller's doing, for all its queues together; `None` for a port that counts no
     /// such thing.
@@ -68,16 +77,12 @@ pub enum Stop {
     Refused,
 }
 
-/// Send all frames that `picks` names, past those that are refused; `lost` hears of each that was not taken, by its place
-/// in `picks`.
-///
-/// # Errors
-/// The port's health, see [`Port`]; `lost` has heard of every frame that was not taken all the same.
-pub fn send_all(
-    port: &mut dyn Port,
+/// [`Port::send_all`] by [`Port::send`], which stops at each frame that is not taken.
+pub(crate) fn send_one_by_one<P: Port + ?Sized>(
+    port: &mut P,
     batch: &Batch,
     picks: &[u16],
-    mut lost: impl FnMut(usize, Stop),
+    lost: &mut dyn FnMut(usize, Stop),
 ) -> io::Result<()> {
     let mut at = 0;
     while let Some(rest) = picks.get(at..).filter(|rest| !rest.is_empty()) {

@@ -15,7 +15,6 @@ use std::time::Duration;
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use frame::OffloadHeader;
 use frame::offload::GsoKind;
-use lanyard_ports::port::send_all;
 use lanyard_ports::{Port, Stop, tap, veth, wire};
 use nix::sys::epoll::EpollFlags;
 use pnet::datalink::{self, Channel, DataLinkReceiver, DataLinkSender};
@@ -84,7 +83,7 @@ fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> Option<i32> {
 /// Send all that the port takes; the places of those that the kernel refused. None may find the queue full.
 fn refused(port: &mut dyn Port, batch: &frame::Batch, picks: &[u16]) -> Vec<usize> {
     let mut refused = Vec::new();
-    let all = send_all(port, batch, picks, |place, stop| {
+    let all = port.send_all(batch, picks, &mut |place, stop| {
         assert_eq!(stop, Stop::Refused);
         refused.push(place);
     });

@@ -173,7 +173,8 @@ Examples:
 Examples:
   lanyard network connect blue --netns web
   lanyard network connect blue --netns pid:4711 --ifname eth1 --ip 10.20.0.9
-  lanyard network connect blue --netns /run/netns/web --kind veth --static")]
+  lanyard network connect blue --netns /run/netns/web --kind veth --static
+  lanyard network connect blue --netns probe --kind xdp")]
     Connect(ConnectArgs),
     /// Detach an endpoint; its interface goes
     #[command(after_help = "Examples:\n  lanyard network disconnect blue web")]
@@ -274,12 +275,13 @@ pub(crate) struct ConnectArgs {
     /// Its MAC address [default: 02:42 and the IPv4 address]
     #[arg(long, value_name = "MAC", value_parser = mac)]
     pub(crate) mac: Option<MacAddr>,
-    /// What carries the frames
-    #[arg(long, value_name = "tap|veth", default_value = "tap", value_parser = word::<PortKind>)]
+    /// What carries the frames: 'xdp' is a veth for many small frames, always with '--offload off'
+    #[arg(long, value_name = "tap|veth|xdp", default_value = "tap", value_parser = word::<PortKind>)]
     pub(crate) kind: PortKind,
     /// May the container leave checksums and segmentation to others? 'off' shows frames as on a wire
-    #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set, value_parser = on_or_off)]
-    pub(crate) offload: bool,
+    /// [default: on, or off for xdp]
+    #[arg(long, value_name = "on|off", value_parser = on_or_off)]
+    pub(crate) offload: Option<bool>,
     /// Pin its MAC address to its port: no other port can take it over
     #[arg(long = "static")]
     pub(crate) pinned: bool,

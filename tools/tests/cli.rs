@@ -286,6 +286,15 @@ fn create_and_connect_send_every_option() {
     }
 }
 
+/// Whether a kind of port has offloads is the daemon's to know.
+#[test]
+fn offloads_that_nobody_asked_for_are_left_to_the_daemon() {
+    let daemon = FakeDaemon::start(1, response("200 OK", ENDPOINT));
+    assert_done(&run(&daemon.socket, &["network", "connect", "blue", "--netns", "web", "--kind", "xdp"]));
+    let asked = daemon.asked().remove(0);
+    assert!(asked.contains(r#""kind":"xdp""#) && asked.contains(r#""offload":null"#), "{asked}");
+}
+
 #[test]
 fn a_reader_who_had_enough_is_no_error() {
     let rows: Vec<_> =

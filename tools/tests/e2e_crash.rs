@@ -159,7 +159,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_nothing() {
         descriptors.push(world.descriptors());
     }
     assert!(descriptors.windows(2).all(|pair| pair[0] == pair[1]), "{descriptors:?}");
-    assert_eq!(world.home.interfaces().len(), 2, "one host end for each veth");
+    assert_eq!(world.home.interfaces().len(), 3, "one host end for each veth");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_container_that_died_in_the_meantime_is_gone() {
         world.end(signal);
         hosts[..2].iter().for_each(Host::kill);
         hosts[2].run("ip link del eth0").ok();
-        hosts[3].kill();
+        hosts[3..].iter().for_each(Host::kill);
         wait_for("the kernel", PATIENCE, || world.home.interfaces().is_empty());
         world.start();
         for host in &hosts {

@@ -38,6 +38,7 @@ fn bad_requests_are_refused_and_change_nothing() {
     let world = World::with_blue(2, "");
     let guest = Host::new("guest").quiet();
     world.connect("blue", &guest, Kind::Tap, "--ip 10.20.0.9 --mac 02:00:00:00:00:09");
+    world.done("network create jumbo --subnet 192.168.77.0/24 --mtu 9000");
     let connect = |more: &str| format!("network connect blue --netns pid:{} --endpoint new {more}", guest.pid());
     let anchors = fs::canonicalize(format!("/proc/{}", guest.pid())).unwrap();
     // A path to something that is no namespace, and to nothing.
@@ -74,6 +75,8 @@ fn bad_requests_are_refused_and_change_nothing() {
         (connect("--ifname eth0"), 1, &["'eth0'", "already", "--ifname"]),
         (connect("--ifname eth0 --kind veth"), 1, &["'eth0'", "already", "--ifname"]),
         (connect("--ifname lo --kind veth"), 2, &["'lo'"]),
+        (connect("--kind xdp --offload on"), 2, &["xdp", "--offload on", "--kind veth"]),
+        (connect("--kind xdp").replace("blue", "jumbo"), 2, &["mtu", "xdp", "9000", "3822"]),
         (connect("--ifname a/b"), 2, &["'a/b'"]),
         (connect("--kind bridge"), 2, &["bridge", "--kind"]),
         (connect("").replace("endpoint new", "endpoint guest"), 1, &["'guest'", "already", "--endpoint"]),
@@ -175,9 +178,14 @@ fn a_capability_that_is_missing_is_named() {
     if !ready("a_capability_that_is_missing_is_named", TOOLS) {
         return;
     }
-    for (capability, kind) in
-        [("net_admin", Kind::Tap), ("net_admin", Kind::Veth), ("net_raw", Kind::VethWire), ("sys_admin", Kind::Tap)]
-    {
+    for (capability, kind) in [
+        ("net_admin", Kind::Tap),
+        ("net_admin", Kind::Veth),
+        ("net_raw", Kind::VethWire),
+        ("sys_admin", Kind::Tap),
+        ("net_raw", Kind::Xdp),
+        ("net_admin", Kind::Xdp),
+    ] {
         let world = World::asleep(2);
         let mut command = world.home.command("setpriv");
         command.arg(format!("--bounding-set=-{capability}")).arg("--").arg(LANYARD);

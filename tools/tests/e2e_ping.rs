@@ -165,7 +165,9 @@ fn traceroute_shows_the_gateway_then_the_host() {
     if !ready("traceroute_shows_the_gateway_then_the_host", &["traceroute", "tracepath", "ping", "ip"]) {
         return;
     }
-    for (workers, kind) in [(1, Kind::Tap), (2, Kind::Tap), (1, Kind::TapWire), (2, Kind::Veth), (1, Kind::VethWire)] {
+    for (workers, kind) in
+        [(1, Kind::Tap), (2, Kind::Tap), (1, Kind::TapWire), (2, Kind::Veth), (1, Kind::VethWire), (2, Kind::Xdp)]
+    {
         peered(workers, kind);
     }
 }

@@ -16,7 +16,8 @@ const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv"];
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// Kinds, with the number of workers to try each with.
-const WORLDS: [(usize, Kind); 4] = [(1, Kind::Tap), (2, Kind::TapWire), (2, Kind::Veth), (1, Kind::VethWire)];
+const WORLDS: [(usize, Kind); 5] =
+    [(1, Kind::Tap), (2, Kind::TapWire), (2, Kind::Veth), (1, Kind::VethWire), (2, Kind::Xdp)];
 
 /// h1 pings h2 without pause, and h2 is about to have an accident.
 struct Scene {
@@ -103,7 +104,7 @@ fn a_destroyed_namespace_is_noticed() {
 /// Interfaces in the daemon's namespace for so many containers like h1.
 fn host_ends(world: &World, containers: usize) -> usize {
     let kind = world.rows("show ports", |row| row["endpoint"] == "h1")[0]["kind"].clone();
-    if kind == "veth" { containers } else { 0 }
+    if kind == "tap" { 0 } else { containers }
 }
 
 #[test]
@@ -147,19 +148,21 @@ fn the_host_end_of_a_veth_is_followed_too() {
     if !ready("the_host_end_of_a_veth_is_followed_too", TOOLS) {
         return;
     }
-    let scene = Scene::new(2, Kind::Veth);
-    let tell = |words: String| scene.world.home.run(&words).ok();
-    let end = newest(&scene);
-    scene.noticed("down", |_| {
-        tell(format!("ip link set {end} down"));
-    });
-    scene.noticed("up", |_| {
-        tell(format!("ip link set {end} up"));
-    });
-    scene.noticed("gone", |_| {
-        tell(format!("ip link del {end}"));
-    });
-    scene.is_gone_for_good();
+    for kind in [Kind::Veth, Kind::Xdp] {
+        let scene = Scene::new(2, kind);
+        let tell = |words: String| scene.world.home.run(&words).ok();
+        let end = newest(&scene);
+        scene.noticed("down", |_| {
+            tell(format!("ip link set {end} down"));
+        });
+        scene.noticed("up", |_| {
+            tell(format!("ip link set {end} up"));
+        });
+        scene.noticed("gone", |_| {
+            tell(format!("ip link del {end}"));
+        });
+        scene.is_gone_for_good();
+    }
 }
 
 /// The interface with the highest number in the daemon's namespace: h2's, which was connected last.
@@ -213,6 +216,11 @@ fn rounds_of_a_wire_mode_veth_leave_nothing() {
     rounds("rounds_of_a_wire_mode_veth_leave_nothing", Kind::VethWire);
 }
 
+#[test]
+fn rounds_of_an_xdp_port_leave_nothing() {
+    rounds("rounds_of_an_xdp_port_leave_nothing", Kind::Xdp);
+}
+
 /// Containers that die without a word, over and over, leave no descriptor behind either.
 #[test]
 fn rounds_of_dying_containers_leave_nothing() {
@@ -223,7 +231,7 @@ fn rounds_of_dying_containers_leave_nothing() {
     let _h1 = world.host("h1", Kind::Tap);
     let (descriptors, interfaces) = (world.descriptors(), world.home.interfaces());
     for number in 0..16 {
-        let guest = world.host("guest", Kind::ALL[number % 4]);
+        let guest = world.host("guest", Kind::ALL[number % Kind::ALL.len()]);
         guest.kill();
         wait_for("gone", PATIENCE, || world.state_of("guest") == "gone");
         world.done("network disconnect blue guest");
@@ -241,7 +249,7 @@ fn idle_ports_cost_nothing() {
     let _hosts: Vec<Host> = (0..8)
         .map(|number| {
             let host = Host::new(&format!("h{number}")).quiet();
-            world.connect("blue", &host, Kind::ALL[number % 4], "");
+            world.connect("blue", &host, Kind::ALL[number % Kind::ALL.len()], "");
             host
         })
         .collect();

@@ -69,6 +69,16 @@ fn streams_from_a_wire_mode_veth() {
 }
 
 #[test]
+fn streams_from_an_xdp_port() {
+    if !ready("streams_from_an_xdp_port", TOOLS) {
+        return;
+    }
+    for (workers, octets) in [(1, 64 << 20), (2, 16 << 20)] {
+        one_to_all(workers, Kind::Xdp, |(from, _), (to, address)| stream(from, to, address, octets));
+    }
+}
+
+#[test]
 fn a_stream_between_peered_networks() {
     if !ready("a_stream_between_peered_networks", TOOLS) {
         return;
@@ -76,7 +86,9 @@ fn a_stream_between_peered_networks() {
     let world = World::with_blue(2, "");
     world.done("network create green --subnet 10.30.0.0/24");
     world.done("network peer blue green");
-    for (from, to) in [(Kind::Tap, Kind::TapWire), (Kind::VethWire, Kind::Tap), (Kind::Veth, Kind::Veth)] {
+    let pairs =
+        [(Kind::Tap, Kind::TapWire), (Kind::VethWire, Kind::Tap), (Kind::Veth, Kind::Veth), (Kind::Xdp, Kind::Xdp)];
+    for (from, to) in pairs {
         let (h1, h4) = (world.host(&format!("{}-blue", from.name()), from), Host::new(&format!("{}-green", to.name())));
         world.connect("green", &h4, to, "");
         stream(&h1, &h4, h4.ip(), 16 << 20);
@@ -89,7 +101,7 @@ fn datagrams_of_all_sizes() {
     if !ready("datagrams_of_all_sizes", TOOLS) {
         return;
     }
-    for (workers, from) in [(1, Kind::Tap), (2, Kind::TapWire), (1, Kind::Veth), (2, Kind::VethWire)] {
+    for (workers, from) in [(1, Kind::Tap), (2, Kind::TapWire), (1, Kind::Veth), (2, Kind::VethWire), (1, Kind::Xdp)] {
         one_to_all(workers, from, |from, to| {
             for _ in 0..5 {
                 datagrams(from, to, &[0, 1, 1400, 1472, 1473, 9000, 60_000]);
@@ -168,6 +180,15 @@ fn frames_to_a_wire_mode_veth_are_as_on_a_wire() {
     if ready("frames_to_a_wire_mode_veth_are_as_on_a_wire", TOOLS) {
         for from in Kind::ALL {
             as_on_a_wire(from, Kind::VethWire);
+        }
+    }
+}
+
+#[test]
+fn frames_to_an_xdp_port_are_as_on_a_wire() {
+    if ready("frames_to_an_xdp_port_are_as_on_a_wire", TOOLS) {
+        for from in [Kind::Tap, Kind::Veth, Kind::Xdp] {
+            as_on_a_wire(from, Kind::Xdp);
         }
     }
 }

@@ -1,27 +1,25 @@
 //! How many frames a second does the engine move, from memory port to memory port, through the whole journey?
 //!
-//! Measured: admit, learn, look up, flood and egress with real workers, the event loop and the rings of the memory ports;
-//! no kernel on the way but for waking a worker that sleeps. One thread plays the hosts (see `rig.rs`). Frames of 64 and of
-//! 1,500 octets, without FCS; one worker and two; known unicast between two hosts, between 1,000 addresses, and a flood to
-//! eight ports. Every frame must arrive, or the run is no result.
+//! Measured: admit, learn, look up, flood and egress with real workers, the event loop and the rings of the memory ports.
+//! Each worker plays its own hosts (see `rig.rs`), so a figure is what one core does; no kernel on the way. Frames of 64 and of 1,500 octets, without FCS; one worker and two; known unicast between 2, 1,000 and
+//! 1,000,000 addresses in no order, sources that were never heard before, and floods. Every frame must arrive, or the run
+//! is no result.
 //!
-//! - *ns/frame* is wall time by frames that came in: what the engine and the thread that plays the hosts manage together,
-//!   whichever is slower. It is the median of several runs; the smallest and the largest stand beside it.
-//! - *CPU ns* is what the workers alone were charged with for a frame, which other work on the machine hardly moves.
-//!   Both hold four operations on rings that two threads share (a frame and a buffer, in and out), which cost more than
-//!   the journey itself.
+//! - *ns* is one worker's time for a frame that comes in: the median of several runs; the smallest and the largest stand
+//!   beside it. *M in/s/core* is the same turned round.
+//! - *hosts* is what playing the hosts took on top of that, and is part of neither.
 //! - *allocs* counts the allocations of all threads while frames pass. On this path there are none; if there is one, this
 //!   program says so and fails.
 //!
-//! A memory port hands all frames of one pair of addresses to the same worker, as a TAP does, so two hosts keep one worker
-//! busy, however many there are.
+//! Memory: see the end of `switch/engine/worker.rs` for what a worker and a port hold.
 //!
-//! Not done: the gateway's path, tracing, ports of the kernel (that is the bridge bench's question), and hosts that answer.
+//! Not done: the gateway's path, tracing, ports of the kernel (that is what `versus` asks), and hosts that answer.
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code, reason = "a global allocator cannot be written without")]
 mod counting;
 mod rig;
+mod traffic;
 
 use std::io;
 use std::process::ExitCode;
@@ -35,7 +33,8 @@ use lanyard_benches::table::{Table, figure};
 use serde_json::{Value, json};
 
 use counting::Counting;
-use rig::{Rig, Run, Traffic};
+use rig::{Rig, Run};
+use traffic::Traffic;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();
@@ -53,6 +52,12 @@ struct Options {
     /// Numbers of workers
     #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Vec<u8>,
+    /// Only traffic with this in its name, such as "1 K"
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Only frames of these sizes, octets without FCS
+    #[arg(long, value_delimiter = ',', default_value = "64,1500", value_parser = clap::value_parser!(u16).range(60..=1514))]
+    sizes: Vec<u16>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,9 +65,6 @@ struct Options {
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-/// Octets of a frame without FCS.
-const SIZES: [usize; 2] = [64, 1500];
 
 struct Case {
     octets: usize,
@@ -84,14 +86,20 @@ fn main() -> ExitCode {
 }
 
 fn measure_all(options: &Options) -> io::Result<Vec<Case>> {
+    let chosen: Vec<Traffic> =
+        Traffic::ALL.into_iter().filter(|traffic| traffic.words().contains(&options.only)).collect();
+    if chosen.is_empty() {
+        return Err(io::Error::other(format!("there is no traffic with '{}' in its name", options.only)));
+    }
     let mut cases = Vec::new();
-    let mut progress = Progress::of(options.workers.len() * SIZES.len() * Traffic::ALL.len());
+    let mut progress = Progress::of(options.workers.len() * options.sizes.len() * chosen.len());
     for workers in options.workers.iter().map(|workers| usize::from(*workers)) {
-        for traffic in Traffic::ALL {
-            for octets in SIZES {
+        for traffic in chosen.iter().copied() {
+            for octets in options.sizes.iter().map(|octets| usize::from(*octets)) {
                 progress.step(&format!("{} of {octets} octets, {workers} worker(s)", traffic.words()));
-                let mut rig = Rig::new(workers, traffic, octets)?;
-                cases.push(Case { octets, workers, traffic, runs: measure(&mut rig, options)? });
+                let rig = Rig::new(workers, traffic, octets)?;
+                let runs = measure(&rig, options, traffic.most_frames(workers as u64))?;
+                cases.push(Case { octets, workers, traffic, runs });
             }
         }
     }
@@ -99,21 +107,23 @@ fn measure_all(options: &Options) -> io::Result<Vec<Case>> {
 }
 
 /// As many runs as asked for, each of about the time asked for, after one that nobody counts.
-fn measure(rig: &mut Rig, options: &Options) -> io::Result<Vec<Run>> {
+fn measure(rig: &Rig, options: &Options, most: u64) -> io::Result<Vec<Run>> {
     rig.run(5_000)?; // buffers and code are touched for the first time
     let trial = rig.run(20_000)?;
-    let wanted = Duration::from_millis(u64::from(options.millis)).as_nanos() / trial.took.as_nanos().max(1);
-    let frames = (trial.frames * wanted as u64).max(10_000);
+    let took = (trial.engine + trial.hosts).as_nanos().max(1);
+    let wanted = Duration::from_millis(u64::from(options.millis)).as_nanos() / took;
+    let frames = (20_000 * wanted as u64).clamp(10_000, most);
     (0..options.runs).map(|_| rig.run(frames)).collect()
 }
 
 impl Run {
-    fn wall_ns(&self) -> f64 {
-        per(self.took.as_nanos() as u64, self.frames)
+    /// A worker's time for a frame.
+    fn ns(&self) -> f64 {
+        per(self.engine.as_nanos() as u64, self.frames)
     }
 
-    fn worker_ns(&self) -> f64 {
-        per(self.workers.as_nanos() as u64, self.frames)
+    fn hosts_ns(&self) -> f64 {
+        per(self.hosts.as_nanos() as u64, self.frames)
     }
 
     fn burst(&self) -> f64 {
@@ -126,9 +136,13 @@ impl Case {
         Runs::new(self.runs.iter().map(pick))
     }
 
-    /// Frames in the middle run, millions a second.
+    fn ns(&self) -> Runs {
+        self.over(Run::ns)
+    }
+
+    /// Frames in the middle run, millions a second and core.
     fn mega_frames(&self) -> Option<f64> {
-        self.over(Run::wall_ns).median().map(|ns| 1e3 / ns)
+        self.ns().median().map(|ns| 1e3 / ns)
     }
 
     fn allocations(&self) -> u64 {
@@ -140,30 +154,29 @@ impl Case {
     }
 
     fn json(&self) -> Value {
-        let wall = self.over(Run::wall_ns);
+        let ns = self.ns();
         json!({
             "traffic": self.traffic.words(), "octets": self.octets, "workers": self.workers,
-            "frames_per_second": self.mega_frames().map(|mega| (mega * 1e6).round()),
+            "frames_per_second_and_core": self.mega_frames().map(|mega| (mega * 1e6).round()),
             "copies_per_frame": self.traffic.copies(),
-            "ns_per_frame": wall.median(), "ns_per_frame_runs": wall.sorted(),
-            "worker_cpu_ns_per_frame": self.over(Run::worker_ns).median(),
+            "ns_per_frame": ns.median(), "ns_per_frame_runs": ns.sorted(),
+            "hosts_ns_per_frame": self.over(Run::hosts_ns).median(),
             "frames_per_burst": self.over(Run::burst).median(),
             "allocations_per_frame": self.allocations_per_frame(), "allocations": self.allocations(),
         })
     }
 
     fn cells(&self) -> Vec<String> {
-        let wall = self.over(Run::wall_ns);
-        let mega = self.mega_frames();
+        let (ns, mega) = (self.ns(), self.mega_frames());
         vec![
-            self.traffic.words().to_owned(),
+            self.traffic.words(),
             self.octets.to_string(),
             self.workers.to_string(),
             figure(mega, 2),
             figure(mega.map(|mega| mega * f64::from(self.traffic.copies())), 2),
-            figure(wall.median(), 0),
-            format!("{}..{}", figure(wall.least(), 0), figure(wall.most(), 0)),
-            figure(self.over(Run::worker_ns).median(), 0),
+            figure(ns.median(), 1),
+            format!("{}..{}", figure(ns.least(), 1), figure(ns.most(), 1)),
+            figure(self.over(Run::hosts_ns).median(), 1),
             figure(self.over(Run::burst).median(), 1),
             // Three digits of zero would hide one in ten thousand.
             if self.allocations() == 0 { "0".to_owned() } else { format!("{:.2e}", self.allocations_per_frame()) },
@@ -177,7 +190,7 @@ fn report(cases: &[Case], machine: &str, as_json: bool) -> ExitCode {
         println!("{:#}", json!({ "bench": "engine", "machine": machine, "cases": cases }));
     } else {
         let head =
-            ["traffic", "octets", "workers", "M in/s", "M out/s", "ns/frame", "range", "CPU ns", "burst", "allocs"];
+            ["traffic", "octets", "workers", "M in/s/core", "M out/s/core", "ns", "range", "hosts", "burst", "allocs"];
         let mut table = Table::new(1, &head);
         for case in cases {
             table.row(case.cells());

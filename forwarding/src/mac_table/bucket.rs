@@ -15,14 +15,22 @@
 //! half new. The meta word is only ever changed by atomic read-modify-write: restamping, which takes no
 //! lock, and a writer's changes never undo each other.
 //!
+//! **A writer pays two of these**: one takes the lock, one stamps the new entry and gives the lock back. So the
+//! entry is there a moment before its stamp, and until then has the age of what was in the slot before. Who
+//! takes it for dead in that moment either only reads, and finds it as soon as it is learned; or wants to
+//! clear it, and waits for the lock first. Who restamps it in that moment is not overruled by the writer.
+//!
 //! **The writers' rule.** Who adds an address or changes its entry holds the lock of the address's *first*
 //! bucket, and of the second as well when the entry is there: two threads that learn one address meet at
 //! that lock and cannot both add it. Who removes an entry needs only the lock of the bucket it is in.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
 
 use frame::{MacAddr, PortId};
+
+use super::line::Compare;
+use super::sync::{AtomicU64, spin_loop};
 
 /// Slots in a bucket: what fits beside the meta word in one cache line.
 pub(super) const SLOTS: usize = 7;
@@ -36,6 +44,19 @@ pub(super) const LAST_GENERATION: u8 = 14;
 const LOCK: u64 = 1 << 63;
 const DISPLACED_SHIFT: u32 = 56;
 const DISPLACED_MAX: u64 = 127;
+
+/// An address as the table hashes and compares it: in the order in which this takes fewest instructions.
+#[inline]
+pub(super) fn key_of(mac: MacAddr) -> u64 {
+    let [o1, o2, o3, o4, o5, o6] = mac.0;
+    u64::from(u32::from_le_bytes([o1, o2, o3, o4])) | u64::from(u16::from_le_bytes([o5, o6])) << 32
+}
+
+/// The inverse of [`key_of`].
+pub(super) fn mac_of(key: u64) -> MacAddr {
+    let [o1, o2, o3, o4, o5, o6, ..] = key.to_le_bytes();
+    MacAddr([o1, o2, o3, o4, o5, o6])
+}
 
 /// The word of one slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,12 +73,26 @@ pub(super) enum Kind {
 impl Entry {
     const EMPTY: Self = Self(0);
 
+    #[inline]
     fn new(key: u64, kind: u8, port: PortId) -> Self {
         Self(key & KEY | u64::from(port.0 & 0xfff) << 48 | u64::from(kind) << 60)
     }
 
+    #[inline]
     pub(super) fn learned(key: u64, port: PortId, generation: u8) -> Self {
         Self::new(key, generation, port)
+    }
+
+    /// The learned entry with the top 16 bits ready made: see `Ports::prefix`.
+    #[inline]
+    pub(super) fn of_prefix(key: u64, prefix: u16) -> Self {
+        Self(key | u64::from(prefix) << 48)
+    }
+
+    /// The port it names; 0 for a gateway's.
+    #[inline]
+    pub(super) fn port(self) -> PortId {
+        PortId((self.0 >> 48) as u16 & 0xfff)
     }
 
     pub(super) fn fixed(key: u64, port: PortId) -> Self {
@@ -77,11 +112,11 @@ impl Entry {
     }
 
     pub(super) fn mac(self) -> MacAddr {
-        MacAddr::from_u64(self.0)
+        mac_of(self.0)
     }
 
     pub(super) fn kind(self) -> Kind {
-        let port = PortId((self.0 >> 48) as u16 & 0xfff);
+        let port = self.port();
         match (self.0 >> 60) as u8 {
             STATIC => Kind::Static(port),
             GATEWAY => Kind::Gateway,
@@ -134,34 +169,50 @@ pub(super) const LIFE_TICKS: u8 = 128;
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    slots: [AtomicU64; SLOTS],
-    meta: AtomicU64,
+    /// The slots and, last, the meta word.
+    words: [AtomicU64; SLOTS + 1],
 }
 
 impl Bucket {
-    /// The entry of `key` and its slot. All seven slots are compared, whichever matches: a loop that left
-    /// early would be mispredicted about once a look-up, which costs more than the comparisons.
+    /// The word of `slot`, which is below [`SLOTS`].
+    #[inline(always)]
+    pub(super) fn word(&self, slot: usize) -> &AtomicU64 {
+        &self.words[slot & SLOTS]
+    }
+
+    #[inline(always)]
+    fn meta_word(&self) -> &AtomicU64 {
+        &self.words[SLOTS]
+    }
+
+    /// The entry of `key` and its slot, as the line is just now.
     #[inline]
-    pub(super) fn find(&self, key: u64) -> Option<(Entry, usize)> {
-        let mut found = (0, 0);
-        for (slot, word) in self.slots.iter().enumerate() {
-            let word = word.load(Acquire);
-            if (word ^ key) << 16 == 0 {
-                found = (word, slot);
-            }
+    pub(super) fn find(&self, by: impl Compare, key: u64) -> Option<(Entry, usize)> {
+        let slot = by.matches(self, key).trailing_zeros() as usize;
+        if slot >= SLOTS {
+            return None;
         }
-        (found.0 != 0).then_some((Entry(found.0), found.1))
+        let entry = self.entry(slot);
+        (entry.key() == key && !entry.is_empty()).then_some((entry, slot))
+    }
+
+    /// An empty slot.
+    #[inline]
+    pub(super) fn find_empty(&self, by: impl Compare) -> Option<usize> {
+        // No station's address is zero, so only empty slots match it.
+        let slot = by.matches(self, 0).trailing_zeros() as usize;
+        (slot < SLOTS).then_some(slot)
     }
 
     /// Ages and flags. Read it after the slots it is to speak of: the loads are ordered.
     #[inline]
     pub(super) fn meta(&self) -> Meta {
-        Meta(self.meta.load(Acquire))
+        Meta(self.meta_word().load(Acquire))
     }
 
     #[inline]
     pub(super) fn entry(&self, slot: usize) -> Entry {
-        self.slots.get(slot).map_or(Entry::EMPTY, |word| Entry(word.load(Acquire)))
+        Entry(self.word(slot).load(Acquire))
     }
 
     /// The occupied slots with what is in them.
@@ -175,7 +226,7 @@ impl Bucket {
     pub(super) fn restamp(&self, slot: usize, mut seen: Meta, tick: u8) {
         for _ in 0..4 {
             let fresh = seen.with_stamp(slot, tick);
-            match self.meta.compare_exchange_weak(seen.0, fresh.0, Relaxed, Relaxed) {
+            match self.meta_word().compare_exchange_weak(seen.0, fresh.0, Relaxed, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = Meta(now),
             }
@@ -185,10 +236,11 @@ impl Bucket {
     /// Take the writers' lock, looking at most `spins` times.
     pub(super) fn try_lock(&self, spins: u32) -> Option<Locked<'_>> {
         for _ in 0..spins {
-            if self.meta.load(Relaxed) & LOCK == 0 && self.meta.fetch_or(LOCK, Acquire) & LOCK == 0 {
-                return Some(Locked { bucket: self });
+            let seen = self.meta_word().load(Relaxed);
+            if seen & LOCK == 0 && self.meta_word().compare_exchange_weak(seen, seen | LOCK, Acquire, Relaxed).is_ok() {
+                return Some(Locked { bucket: self, before: Meta(seen | LOCK), stamped: Cell::new(Stamps::default()) });
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
         None
     }
@@ -201,10 +253,10 @@ impl Bucket {
 
     fn count_displaced(&self, change: impl Fn(u64) -> u64) {
         let rest = !(DISPLACED_MAX << DISPLACED_SHIFT);
-        let mut seen = self.meta.load(Relaxed);
+        let mut seen = self.meta_word().load(Relaxed);
         loop {
             let fresh = seen & rest | change(Meta(seen).displaced()) << DISPLACED_SHIFT;
-            match self.meta.compare_exchange_weak(seen, fresh, Release, Relaxed) {
+            match self.meta_word().compare_exchange_weak(seen, fresh, Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -215,18 +267,25 @@ impl Bucket {
 /// A bucket whose slots only this thread may change; given back when dropped.
 pub(super) struct Locked<'a> {
     bucket: &'a Bucket,
+    /// The meta word as it became locked.
+    before: Meta,
+    stamped: Cell<Stamps>,
+}
+
+/// What the lock's owner has stamped and not yet shown: the bits of the meta word, and their values.
+#[derive(Clone, Copy, Default)]
+struct Stamps {
+    mask: u64,
+    value: u64,
 }
 
 impl Locked<'_> {
-    /// Put `entry` into `slot`, heard in `tick`: first the stamp, then the one store that makes it seen.
+    /// Put `entry` into `slot`, heard in `tick`. The stamp is shown when the lock is given back.
+    #[inline]
     pub(super) fn put(&self, slot: usize, entry: Entry, tick: u8) {
-        let mut seen = self.bucket.meta();
-        while let Err(now) =
-            self.bucket.meta.compare_exchange_weak(seen.0, seen.with_stamp(slot, tick).0, Relaxed, Relaxed)
-        {
-            seen = Meta(now);
-        }
-        fence(Release);
+        let Stamps { mask, value } = self.stamped.get();
+        let (bits, shift) = (0xff << (slot * 8), slot * 8);
+        self.stamped.set(Stamps { mask: mask | bits, value: value & !bits | u64::from(tick) << shift });
         self.store(slot, entry);
     }
 
@@ -236,9 +295,7 @@ impl Locked<'_> {
     }
 
     fn store(&self, slot: usize, entry: Entry) {
-        if let Some(word) = self.bucket.slots.get(slot) {
-            word.store(entry.0, Release);
-        }
+        self.bucket.word(slot).store(entry.0, Release);
     }
 
     /// One more address of this bucket lives in its second one.
@@ -255,14 +312,39 @@ impl std::ops::Deref for Locked<'_> {
     }
 }
 
+impl Locked<'_> {
+    /// Give back a lock of a line whose meta word is not as it was left.
+    #[cold]
+    fn unlock_changed(&self, Stamps { mask, value }: Stamps) {
+        let word = self.bucket.meta_word();
+        let mut seen = Meta(word.load(Relaxed));
+        loop {
+            let unchanged = |slot: &usize| mask >> (slot * 8) & 1 != 0 && seen.stamp(*slot) == self.before.stamp(*slot);
+            let fresh = (0..SLOTS)
+                .filter(unchanged)
+                .fold(seen, |meta, slot| meta.with_stamp(slot, (value >> (slot * 8)) as u8));
+            match word.compare_exchange_weak(seen.0, fresh.0 & !LOCK, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = Meta(now),
+            }
+        }
+    }
+}
+
 impl Drop for Locked<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.bucket.meta.fetch_and(!LOCK, Release);
+        let stamps = self.stamped.get();
+        let fresh = (self.before.0 & !stamps.mask | stamps.value) & !LOCK;
+        if self.bucket.meta_word().compare_exchange(self.before.0, fresh, Release, Relaxed).is_err() {
+            self.unlock_changed(stamps);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Scalar;
     use super::*;
 
     #[test]
@@ -272,13 +354,13 @@ mod tests {
 
     #[test]
     fn a_word_says_what_the_entry_is() {
-        let key = 0x0242_0a00_0002;
+        let key = key_of(MacAddr([0x02, 0x42, 10, 0, 0, 2]));
         let learned = Entry::learned(key, PortId(4095), 14);
         assert_eq!((learned.key(), learned.kind()), (key, Kind::Learned(PortId(4095), 14)));
         assert_eq!(Entry::fixed(key, PortId(7)).kind(), Kind::Static(PortId(7)));
         assert_eq!(Entry::gateway(key).kind(), Kind::Gateway);
         assert_eq!(Entry::gateway(key).mac().to_string(), "02:42:0a:00:00:02");
-        assert!(Bucket::default().entries().next().is_none() && Bucket::default().find(0).is_none());
+        assert!(Bucket::default().entries().next().is_none() && Bucket::default().find(Scalar, 0).is_none());
     }
 
     #[test]
@@ -297,7 +379,7 @@ mod tests {
         assert!(bucket.meta().has_displaced());
         bucket.one_displaced_less();
         assert!(!bucket.meta().has_displaced() && bucket.try_lock(1).is_some());
-        assert_eq!(bucket.find(5), Some((Entry::learned(5, PortId(1), 1), 4)));
+        assert_eq!(bucket.find(Scalar, 5), Some((Entry::learned(5, PortId(1), 1), 4)));
         assert_eq!(age(3, 250), 9);
     }
 

@@ -10,12 +10,12 @@
 //! [`Clock::leap`] says so and the whole table is cleared of dead entries before the clock moves on: slow
 //! once, never wrong.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use frame::Millis;
 
 use super::bucket::LIFE_TICKS;
+use super::sync::AtomicU64;
 
 const LATEST: u64 = (1 << 48) - 1;
 

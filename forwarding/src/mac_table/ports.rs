@@ -3,15 +3,16 @@
 //! Every port has a book: a generation of 4 bits and a count of 28 in one word, so that an address is
 //! counted in exactly the generation it was learned in. Flushing a port opens the next generation with a
 //! count of 0: entries of older ones are ignored by look-ups and cleared by the sweep. Look-ups read the
-//! generation from an array of its own, whose lines stay in every worker's cache while others learn.
+//! generation from an array of its own, whose lines stay in every worker's cache while others learn; they find it
+//! there as the top 16 bits of the words of entries that count, ready to be compared.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicU32};
 
 use frame::PortId;
 use frame::step::LearnRefusal;
 
 use super::bucket::LAST_GENERATION;
+use super::sync::{AtomicU16, AtomicU32, PORTS};
 
 const COUNT: u32 = (1 << 28) - 1;
 const FIRST_GENERATION: u8 = 1;
@@ -20,20 +21,28 @@ const CLOSED: u8 = 0;
 
 pub(super) struct Ports {
     books: Box<[AtomicU32]>,
-    generations: Box<[AtomicU8]>,
+    /// The top 16 bits of the words of entries that count: `generation 4 | port 12`.
+    prefixes: Box<[AtomicU16; PORTS]>,
 }
 
 impl Ports {
     pub(super) fn new() -> Self {
-        let books = (0..PortId::LIMIT).map(|_| AtomicU32::new(word(FIRST_GENERATION, 0))).collect();
-        let generations = (0..PortId::LIMIT).map(|_| AtomicU8::new(FIRST_GENERATION)).collect();
-        Self { books, generations }
+        let books = (0..PORTS).map(|_| AtomicU32::new(word(FIRST_GENERATION, 0))).collect();
+        let prefixes = std::array::from_fn(|port| AtomicU16::new(prefix(PortId(port as u16), FIRST_GENERATION)));
+        Self { books, prefixes: Box::new(prefixes) }
     }
 
-    /// The generation of entries that count; [`CLOSED`], which no entry has, for a number that is no port's.
+    /// [`Ports::prefix`] of every port.
     #[inline]
-    pub(super) fn generation(&self, port: PortId) -> u8 {
-        self.generations.get(port.index()).map_or(CLOSED, |generation| generation.load(Acquire))
+    pub(super) fn prefixes(&self) -> &[AtomicU16; PORTS] {
+        &self.prefixes
+    }
+
+    /// The top 16 bits of a learned entry of `port` that counts. For a closed port, or a number that is no port's,
+    /// something that no entry naming this port has.
+    #[inline]
+    pub(super) fn prefix(&self, port: PortId) -> u16 {
+        self.prefixes.get(port.index()).map_or(!0, |prefix| prefix.load(Acquire))
     }
 
     /// How many addresses the port holds.
@@ -94,10 +103,16 @@ impl Ports {
     }
 
     fn publish(&self, port: PortId, generation: u8) {
-        if let Some(shown) = self.generations.get(port.index()) {
-            shown.store(generation, Release);
+        if let Some(shown) = self.prefixes.get(port.index()) {
+            // Another port's number stands for "none".
+            let of = if generation == CLOSED { PortId(port.0 ^ 1) } else { port };
+            shown.store(prefix(of, generation), Release);
         }
     }
+}
+
+const fn prefix(port: PortId, generation: u8) -> u16 {
+    (generation as u16) << 12 | port.0
 }
 
 const fn word(generation: u8, count: u32) -> u32 {
@@ -123,7 +138,7 @@ mod tests {
         assert!(ports.give_back(PORT, 1));
         assert_eq!(ports.holds(PORT), 1);
         assert_eq!(ports.take(PortId(4096), 2), Err(LearnRefusal::PortLimit));
-        assert_eq!(ports.generation(PortId(u16::MAX)), CLOSED);
+        assert_eq!((ports.prefix(PORT), ports.prefix(PortId(u16::MAX))), (0x1009, !0));
     }
 
     #[test]
@@ -132,7 +147,7 @@ mod tests {
         ports.take(PORT, 10).unwrap();
         assert_eq!(ports.next_generation(PORT), (1, false));
         assert!(ports.is_stale(PORT, 1) && !ports.is_stale(PORT, 2));
-        assert_eq!((ports.generation(PORT), ports.holds(PORT)), (2, 0));
+        assert_eq!((ports.prefix(PORT), ports.holds(PORT)), (0x2009, 0));
         assert!(!ports.give_back(PORT, 1));
         assert!(!ports.give_back(PORT, 2), "nothing to give back");
     }
@@ -142,9 +157,10 @@ mod tests {
         let ports = Ports::new();
         for generation in 2..=LAST_GENERATION {
             assert_eq!(ports.next_generation(PORT), (0, false));
-            assert_eq!(ports.generation(PORT), generation);
+            assert_eq!(ports.prefix(PORT) >> 12, u16::from(generation));
         }
         assert_eq!(ports.next_generation(PORT), (0, true));
+        assert_ne!(ports.prefix(PORT) & 0xfff, PORT.0, "no entry of the port looks like this");
         assert_eq!(ports.take(PORT, 10), Err(LearnRefusal::Busy));
         ports.reopen(PORT);
         assert_eq!(ports.take(PORT, 10), Ok(1));

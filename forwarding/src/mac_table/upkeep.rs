@@ -2,15 +2,12 @@
 //! flushing of a port that went down or away.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{MutexGuard, PoisonError, TryLockError};
 
 use frame::{Millis, PortId};
 
 use super::bucket::{Entry, Kind, LIFE_TICKS, Locked, age};
+use super::sync::{MutexGuard, PoisonError, SWEEP_SPINS, TryLockError, yield_now};
 use super::{MacTable, Tally};
-
-/// How often the sweep looks at a bucket's lock before it leaves the bucket for its next round.
-const SWEEP_SPINS: u32 = 1000;
 
 /// How far a sweep through the whole table is.
 #[derive(Default)]
@@ -83,7 +80,7 @@ impl MacTable {
 
     fn open_next_generation(&self, port: PortId) {
         let (held, closed) = self.ports.next_generation(port);
-        self.tally.held.fetch_sub(i64::from(held), Relaxed);
+        self.tally.gone.fetch_add(u64::from(held), Relaxed);
         if closed {
             self.purge(|entry| entry.as_learned().is_some_and(|(of, _)| of == port));
             self.ports.reopen(port);
@@ -98,7 +95,7 @@ impl MacTable {
             let locked = loop {
                 match bucket.try_lock(SWEEP_SPINS) {
                     Some(locked) => break locked,
-                    None => std::thread::yield_now(),
+                    None => yield_now(),
                 }
             };
             for (slot, entry) in locked.entries().filter(|(_, entry)| goes(*entry)) {
@@ -121,7 +118,7 @@ impl MacTable {
 
     /// Clear every entry that will be dead in `ahead` ticks; `false` when that could not be finished.
     fn clean_all(&self, ahead: u64) -> bool {
-        if self.tally.held.load(Relaxed) == 0 {
+        if self.tally.held() == 0 {
             return true;
         }
         let Some(mut pass) = self.try_pass() else { return false };

@@ -6,18 +6,14 @@
 //! at most one is the control side's, and the other gives up.
 
 use std::fmt;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use frame::step::{LearnRefusal, Learned};
 use frame::{MacAddr, PortId};
 
-use super::bucket::{Bucket, Entry, Kind, LIFE_TICKS, Locked, SLOTS, age};
-use super::{MacTable, Tally, fixed_answer};
-
-/// How often a worker looks at a lock before it lets the frame go on unlearned: about as long as the
-/// holder needs when it is running.
-const WORKER_SPINS: u32 = 32;
+use super::bucket::{Bucket, Entry, Kind, LIFE_TICKS, Locked, age, key_of, mac_of};
+use super::sync::{PoisonError, WORKER_SPINS, yield_now};
+use super::{MacTable, Sought, Tally, fixed_answer};
 
 /// Buckets beyond its own two that a newcomer to a table at capacity searches for somebody to evict.
 const REACH: usize = 16;
@@ -51,50 +47,61 @@ impl std::error::Error for EntryRefused {}
 /// The locks of one address's buckets: the first always, the second once asked for.
 struct Pair<'a> {
     table: &'a MacTable,
-    first_at: usize,
-    second_at: usize,
+    sought: Sought,
     first: Locked<'a>,
     second: Option<Locked<'a>>,
     waits: bool,
 }
 
 impl<'a> Pair<'a> {
-    fn lock(table: &'a MacTable, key: u64, waits: bool) -> Option<Self> {
-        let (first_at, hash) = table.hash.first(key);
-        let second_at = table.hash.second(first_at, hash);
-        let first = lock(table.bucket(first_at), waits)?;
-        Some(Self { table, first_at, second_at, first, second: None, waits })
+    #[inline]
+    fn lock(table: &'a MacTable, sought: Sought, waits: bool) -> Option<Self> {
+        let first = lock(table.bucket(sought.first), waits)?;
+        Some(Self { table, sought, first, second: None, waits })
     }
 
     fn second(&mut self) -> Option<&Locked<'a>> {
         if self.second.is_none() {
-            self.second = lock(self.table.bucket(self.second_at), self.waits);
+            self.second = lock(self.table.bucket(self.second_at()), self.waits);
         }
         self.second.as_ref()
     }
 
+    fn first_at(&self) -> usize {
+        self.sought.first
+    }
+
+    fn second_at(&self) -> usize {
+        self.table.second_of(self.sought)
+    }
+
     /// The entry of `key` with its place.
-    fn find(&mut self, key: u64) -> Result<Option<(Entry, Place)>, LearnRefusal> {
-        if let Some((entry, slot)) = self.first.find(key) {
+    #[inline]
+    fn find(&mut self) -> Result<Option<(Entry, Place)>, LearnRefusal> {
+        let (key, vector) = (self.sought.key, self.table.vector);
+        if let Some((entry, slot)) = self.first.find(vector, key) {
             return Ok(Some((entry, Place { in_first: true, slot })));
         }
         if !self.first.meta().has_displaced() {
             return Ok(None);
         }
         let second = self.second().ok_or(LearnRefusal::Busy)?;
-        Ok(second.find(key).map(|(entry, slot)| (entry, Place { in_first: false, slot })))
+        Ok(second.find(vector, key).map(|(entry, slot)| (entry, Place { in_first: false, slot })))
     }
 
     /// The locked bucket of `place`, and which it is.
     fn at(&self, place: Place) -> (&Locked<'a>, usize) {
         match &self.second {
-            Some(second) if !place.in_first => (second, self.second_at),
-            _ => (&self.first, self.first_at),
+            Some(second) if !place.in_first => (second, self.second_at()),
+            _ => (&self.first, self.first_at()),
         }
     }
 
     fn put(&self, place: Place, entry: Entry, tick: u8) {
-        self.at(place).0.put(place.slot, entry, tick);
+        match &self.second {
+            Some(second) if !place.in_first => second.put(place.slot, entry, tick),
+            _ => self.first.put(place.slot, entry, tick),
+        }
     }
 }
 
@@ -115,7 +122,7 @@ struct Newcomer {
 fn lock(bucket: &Bucket, waits: bool) -> Option<Locked<'_>> {
     loop {
         match bucket.try_lock(WORKER_SPINS) {
-            None if waits => std::thread::yield_now(),
+            None if waits => yield_now(),
             answer => return answer,
         }
     }
@@ -123,26 +130,27 @@ fn lock(bucket: &Bucket, waits: bool) -> Option<Locked<'_>> {
 
 impl MacTable {
     /// The slow half of [`MacTable::learn`]: the address is new, has moved, or was dead.
-    #[cold]
-    pub(super) fn learn_anew(&self, mac: MacAddr, port: PortId, tick: u8) -> Learned {
+    #[inline(never)]
+    pub(super) fn learn_anew(&self, sought: Sought, port: PortId, tick: u8) -> Learned {
+        let mac = mac_of(sought.key);
         if mac.is_group() || mac.is_zero() {
             return Learned::Refused(LearnRefusal::TableFull);
         }
-        let answer = self.learn_locked(mac.to_u64(), port, tick).unwrap_or_else(Learned::Refused);
+        let answer = self.learn_locked(sought, port, tick).unwrap_or_else(Learned::Refused);
         match answer {
-            Learned::New => Tally::count(&self.tally.learned),
             Learned::Moved { .. } => Tally::count(&self.tally.moved),
             Learned::Refused(LearnRefusal::PortLimit) => Tally::count(&self.tally.refused_by_limit),
             Learned::Refused(LearnRefusal::TableFull) => Tally::count(&self.tally.refused_full),
-            Learned::Refreshed | Learned::Refused(_) => {}
+            Learned::New | Learned::Refreshed | Learned::Refused(_) => {}
         }
         answer
     }
 
-    fn learn_locked(&self, key: u64, port: PortId, tick: u8) -> Result<Learned, LearnRefusal> {
-        let mut pair = Pair::lock(self, key, false).ok_or(LearnRefusal::Busy)?;
-        let Some((old, place)) = pair.find(key)? else {
-            return self.add_learned(&mut pair, key, port, tick);
+    #[inline]
+    fn learn_locked(&self, sought: Sought, port: PortId, tick: u8) -> Result<Learned, LearnRefusal> {
+        let mut pair = Pair::lock(self, sought, false).ok_or(LearnRefusal::Busy)?;
+        let Some((old, place)) = pair.find()? else {
+            return self.add_learned(&mut pair, port, tick);
         };
         if let Some(answer) = fixed_answer(old, port) {
             return Ok(answer);
@@ -150,14 +158,18 @@ impl MacTable {
         let (bucket, at) = pair.at(place);
         if self.is_dead(bucket, place.slot, old, tick) {
             self.remove(bucket, at, place.slot, old, tick);
-            return self.add_learned(&mut pair, key, port, tick);
+            return self.add_learned(&mut pair, port, tick);
         }
         match old.as_learned() {
-            Some((holder, _)) if holder != port => {
-                let generation = self.take(port)?;
-                pair.put(place, Entry::learned(key, port, generation), tick);
-                self.give_back(old);
-                self.moves.count(key, self.hash.first(key).1);
+            Some((holder, old_generation)) if holder != port => {
+                let generation = self.ports.take(port, self.port_limit)?;
+                pair.put(place, Entry::learned(sought.key, port, generation), tick);
+                if !self.ports.give_back(holder, old_generation) {
+                    // Flushed since we looked: the books of the old entry are closed.
+                    Tally::count(&self.tally.learned);
+                    return Ok(Learned::New);
+                }
+                self.moves.count(sought.key, self.hash.first(sought.key).1);
                 Ok(Learned::Moved { from: holder })
             }
             // Another worker was faster.
@@ -168,12 +180,17 @@ impl MacTable {
         }
     }
 
-    fn add_learned(&self, pair: &mut Pair<'_>, key: u64, port: PortId, tick: u8) -> Result<Learned, LearnRefusal> {
-        let entry = Entry::learned(key, port, self.take(port)?);
+    #[inline]
+    fn add_learned(&self, pair: &mut Pair<'_>, port: PortId, tick: u8) -> Result<Learned, LearnRefusal> {
+        let generation = self.ports.take(port, self.port_limit)?;
+        Tally::count(&self.tally.learned);
+        let entry = Entry::learned(pair.sought.key, port, generation);
         match self.settle(pair, Newcomer { entry, holds: self.ports.holds(port) }, tick) {
             Ok(()) => Ok(Learned::New),
             Err(refusal) => {
-                self.give_back(entry);
+                if self.ports.give_back(port, generation) {
+                    self.tally.learned.fetch_sub(1, Relaxed);
+                }
                 Err(refusal)
             }
         }
@@ -188,7 +205,7 @@ impl MacTable {
         if port.index() >= PortId::LIMIT {
             return Err(EntryRefused::NoSuchPort);
         }
-        self.set_fixed(mac, Entry::fixed(mac.to_u64(), port))
+        self.set_fixed(mac, Entry::fixed(key_of(mac), port))
     }
 
     /// The address is the network's gateway: look-ups say so, and no port can take it over. Replaces a
@@ -197,7 +214,7 @@ impl MacTable {
     /// # Errors
     /// [`EntryRefused`], and the table as it was.
     pub fn set_gateway(&self, mac: MacAddr) -> Result<(), EntryRefused> {
-        self.set_fixed(mac, Entry::gateway(mac.to_u64()))
+        self.set_fixed(mac, Entry::gateway(key_of(mac)))
     }
 
     fn set_fixed(&self, mac: MacAddr, entry: Entry) -> Result<(), EntryRefused> {
@@ -206,8 +223,8 @@ impl MacTable {
         }
         let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let tick = self.clock.shown() as u8;
-        let mut pair = Pair::lock(self, entry.key(), true).ok_or(EntryRefused::TableFull)?;
-        if let Some((old, place)) = pair.find(entry.key()).map_err(|_| EntryRefused::TableFull)? {
+        let mut pair = Pair::lock(self, self.seek(mac), true).ok_or(EntryRefused::TableFull)?;
+        if let Some((old, place)) = pair.find().map_err(|_| EntryRefused::TableFull)? {
             if old.kind() == Kind::Gateway && entry.kind() != Kind::Gateway {
                 return Err(EntryRefused::IsGateway);
             }
@@ -230,8 +247,8 @@ impl MacTable {
     /// The entry of `mac`, of whatever kind, is gone. `false` when there was none.
     pub fn forget(&self, mac: MacAddr) -> bool {
         let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut pair) = Pair::lock(self, mac.to_u64(), true) else { return false };
-        let Ok(Some((old, place))) = pair.find(mac.to_u64()) else { return false };
+        let Some(mut pair) = Pair::lock(self, self.seek(mac), true) else { return false };
+        let Ok(Some((old, place))) = pair.find() else { return false };
         let (bucket, at) = pair.at(place);
         let counted = !old.as_learned().is_some_and(|(port, generation)| self.ports.is_stale(port, generation));
         self.take_out(bucket, at, place.slot, old);
@@ -240,15 +257,22 @@ impl MacTable {
     }
 
     /// Find a slot for a newcomer that is already counted.
+    #[inline]
     fn settle(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Result<(), LearnRefusal> {
         if self.tally.total() > self.capacity && !self.make_room(pair, newcomer.holds, tick) {
             return Err(LearnRefusal::TableFull);
         }
-        if let Some(slot) = self.free_slot(&pair.first, pair.first_at, tick) {
+        if let Some(slot) = self.free_slot(&pair.first, pair.first_at(), tick) {
             pair.first.put(slot, newcomer.entry, tick);
             return Ok(());
         }
-        let second_at = pair.second_at;
+        self.settle_displaced(pair, newcomer, tick)
+    }
+
+    /// The newcomer's first bucket is full.
+    #[inline(never)]
+    fn settle_displaced(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Result<(), LearnRefusal> {
+        let second_at = pair.second_at();
         let second = pair.second().ok_or(LearnRefusal::Busy)?;
         if let Some(slot) = self.free_slot(second, second_at, tick) {
             pair.first.one_displaced_more();
@@ -265,8 +289,9 @@ impl MacTable {
     }
 
     /// A slot that is empty, or whose entry is dead and now cleared.
+    #[inline]
     fn free_slot(&self, bucket: &Locked<'_>, at: usize, tick: u8) -> Option<usize> {
-        (0..SLOTS).find(|&slot| bucket.entry(slot).is_empty()).or_else(|| {
+        bucket.find_empty(self.vector).or_else(|| {
             let (slot, entry) = bucket.entries().find(|&(slot, entry)| self.is_dead(bucket, slot, entry, tick))?;
             self.remove(bucket, at, slot, entry, tick);
             Some(slot)
@@ -276,18 +301,18 @@ impl MacTable {
     /// Both buckets are full: move one of their learned entries to its own other bucket. The entry is in both
     /// for a moment, so that no look-up misses it while it goes from its first bucket to its second.
     fn rearrange(&self, pair: &Pair<'_>, tick: u8) -> Option<Place> {
-        let (one, other) = (Some((&pair.first, pair.first_at)), pair.second.as_ref().map(|s| (s, pair.second_at)));
+        let (one, other) = (Some((&pair.first, pair.first_at())), pair.second.as_ref().map(|s| (s, pair.second_at())));
         one.into_iter().chain(other).find_map(|(bucket, at)| {
             let moved = |&(slot, entry): &(usize, Entry)| self.move_away(pair, bucket, at, slot, entry, tick);
             let slot = bucket.entries().find(moved).map(|(slot, _)| slot)?;
-            Some(Place { in_first: at == pair.first_at, slot })
+            Some(Place { in_first: at == pair.first_at(), slot })
         })
     }
 
     fn move_away(&self, pair: &Pair<'_>, bucket: &Locked<'_>, at: usize, slot: usize, entry: Entry, tick: u8) -> bool {
         let (first, hash) = self.hash.first(entry.key());
         let target_at = if first == at { self.hash.second(first, hash) } else { first };
-        if target_at == pair.first_at || target_at == pair.second_at {
+        if target_at == pair.first_at() || target_at == pair.second_at() {
             return false;
         }
         let Some(target) = self.bucket(target_at).try_lock(1) else { return false };
@@ -315,7 +340,7 @@ impl MacTable {
             return true;
         }
         (1..=REACH).any(|step| {
-            let at = (pair.first_at + step) % self.buckets.len();
+            let at = (pair.first_at() + step) % self.buckets.len();
             let Some(bucket) = self.bucket(at).try_lock(1) else { return false };
             let Some((_, slot, entry)) = self.victim(&bucket, holds, tick) else { return false };
             self.remove(&bucket, at, slot, entry, tick);
@@ -375,12 +400,6 @@ impl MacTable {
         self.give_back(entry)
     }
 
-    fn take(&self, port: PortId) -> Result<u8, LearnRefusal> {
-        let generation = self.ports.take(port, self.port_limit)?;
-        self.tally.held.fetch_add(1, Relaxed);
-        Ok(generation)
-    }
-
     fn give_back(&self, entry: Entry) -> bool {
         let Some((port, generation)) = entry.as_learned() else {
             self.tally.fixed.fetch_sub(1, Relaxed);
@@ -388,7 +407,7 @@ impl MacTable {
         };
         let counted = self.ports.give_back(port, generation);
         if counted {
-            self.tally.held.fetch_sub(1, Relaxed);
+            Tally::count(&self.tally.gone);
         }
         counted
     }

@@ -40,15 +40,35 @@ impl Links {
     /// # Errors
     /// A name that is taken (`AlreadyExists`) or none; an MTU outside 68 to 65,535; no `CAP_NET_ADMIN`.
     pub fn create_veth(&self, pair: &VethPair<'_>) -> Result<Link, NetlinkError> {
+        self.create_veth_with(pair, None)
+    }
+
+    /// The same with so many receive and transmit queues at the host end, all of them in use, and one of each at the peer.
+    /// Of itself the kernel makes as many as there are CPUs, and uses one.
+    ///
+    /// # Errors
+    /// As [`Links::create_veth`]; none, or more than 4096 (`EINVAL`).
+    pub fn create_veth_with_queues(&self, pair: &VethPair<'_>, queues: u32) -> Result<Link, NetlinkError> {
+        self.create_veth_with(pair, Some(queues))
+    }
+
+    fn create_veth_with(&self, pair: &VethPair<'_>, queues: Option<u32>) -> Result<Link, NetlinkError> {
         let what = || format!("make the veth '{}' with the peer '{}'", pair.name, pair.peer_name);
         for name in [pair.name, pair.peer_name] {
             check_name(name)
                 .map_err(|bad| NetlinkError::new(what(), io::Error::new(io::ErrorKind::InvalidInput, bad)))?;
         }
-        let peer = InfoData::Veth(InfoVeth::Peer(peer_message(pair)));
+        let mut peer = peer_message(pair);
+        if queues.is_some() {
+            peer.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
+        }
+        let peer = InfoData::Veth(InfoVeth::Peer(peer));
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(pair.name.to_owned()));
         message.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
+        if let Some(queues) = queues {
+            message.attributes.extend([LinkAttribute::NumTxQueues(queues), LinkAttribute::NumRxQueues(queues)]);
+        }
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]));
         self.connection()
             .request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)

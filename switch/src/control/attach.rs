@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `attach.rs` | make, raise, remove: what all kinds have in common |
 //! | `attach/tap.rs` | a TAP, with offloads or in wire mode |
-//! | `attach/veth.rs` | a veth and its AF_PACKET sockets |
+//! | `attach/veth.rs` | a veth and its AF_PACKET or `AF_XDP` sockets |
 //! | `attach/again.rs` | the same after a restart |
 //! | `attach/faults.rs` | what does the system's refusal mean to the user? |
 //!
@@ -170,7 +170,7 @@ pub(super) fn make(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<
     home.enter(|| match (wanted.record.kind, wanted.record.offload) {
         (PortKind::Tap, true) => tap::offloading(home, inside, wanted),
         (PortKind::Tap, false) => tap::wire(home, inside, wanted),
-        (PortKind::Veth, _) => veth::pair(home, inside, wanted),
+        (PortKind::Veth | PortKind::Xdp, _) => veth::pair(home, inside, wanted),
     })
 }
 
@@ -201,7 +201,7 @@ pub(super) fn raise(inside: &Inside, place: &Place, ip: IpNet, gateway: Option<I
 pub(super) fn remove(home: &Home, record: &EndpointRecord, place: Option<&Place>) -> Result<(), Fault> {
     let inside = record.netns.parse().ok().and_then(|reference| home.look_into(&reference).ok());
     let inside = inside.filter(|inside| place.is_none_or(|place| place.identity == inside.identity));
-    if record.kind == PortKind::Veth {
+    if record.kind.has_host_end() {
         return remove_veth(home, inside.as_ref(), record, place);
     }
     // Without a way into the namespace: it took the TAP along.

@@ -60,9 +60,14 @@ impl Inner {
         let mut addresses = network.addresses.clone();
         let ip = addresses.take(spec.ip, &endpoint)?;
         let mac = choose_mac(network, spec.mac, ip)?;
-        if spec.kind == PortKind::Tap {
-            validate::range("mtu of a network with a TAP", network.record.mtu, 68, TAP_MTU)?;
-        }
+        let offload = offload(spec)?;
+        match spec.kind {
+            PortKind::Tap => validate::range("mtu of a network with a TAP", network.record.mtu, 68, TAP_MTU)?,
+            PortKind::Veth => network.record.mtu,
+            PortKind::Xdp => {
+                validate::range("mtu of a network with an xdp port", network.record.mtu, 68, ports::xdp::MAX_MTU)?
+            }
+        };
         let inside = self.home.look_into(&reference)?;
         let ifname = inside.free_ifname(spec.ifname.as_deref())?;
         let record = EndpointRecord {
@@ -73,9 +78,9 @@ impl Inner {
             ip,
             mac,
             kind: spec.kind,
-            offload: spec.offload,
+            offload,
             pinned: spec.pinned,
-            host_ifname: (spec.kind == PortKind::Veth).then(attach::host_name),
+            host_ifname: spec.kind.has_host_end().then(attach::host_name),
             ifindex: 0,
             host_ifindex: 0,
             complete: false,
@@ -192,6 +197,14 @@ impl Inner {
         self.publish(book);
         faults.extend(self.persist(book).err());
         together(faults)
+    }
+}
+
+/// May the container leave checksums and segmentation to others? If nobody says: where its kind of port can.
+fn offload(spec: &EndpointSpec) -> Result<bool, Fault> {
+    match spec.offload {
+        Some(true) if !spec.kind.can_offload() => Err(Fault::NoOffload),
+        asked => Ok(asked.unwrap_or(spec.kind.can_offload())),
     }
 }
 

@@ -171,6 +171,15 @@ pub enum Fault {
         /// The namespace.
         netns: String,
     },
+    /// Offloads at a port that has none.
+    #[error("an xdp port carries only finished frames, so --offload on cannot be: leave it out, or use --kind veth")]
+    NoOffload,
+    /// The kernel lacks what an xdp port needs.
+    #[error("{why}: use --kind veth, which needs none of it")]
+    NoXdp {
+        /// What is missing.
+        why: String,
+    },
     /// The namespace is written wrongly, or cannot be opened.
     #[error("{0}")]
     Namespace(String),
@@ -267,7 +276,12 @@ impl Fault {
             | Self::IfnameTaken { .. }
             | Self::InUse { .. } => 409,
             Self::Stopping | Self::TooManyTraces { .. } => 503,
-            Self::NotPermitted { .. } | Self::NoTun { .. } | Self::State(_) | Self::Several(_) | Self::Io { .. } => 500,
+            Self::NotPermitted { .. }
+            | Self::NoTun { .. }
+            | Self::NoXdp { .. }
+            | Self::State(_)
+            | Self::Several(_)
+            | Self::Io { .. } => 500,
             _ => 400,
         }
     }
@@ -286,6 +300,8 @@ mod tests {
             (Fault::Namespace("'a/b' is relative".to_owned()), 400, "relative"),
             (Fault::MacTaken { mac, network: network(), by: "the gateway".to_owned() }, 409, "the gateway has it"),
             (Fault::BadMac { mac, network: network(), why: "it is all zeros".to_owned() }, 400, "all zeros"),
+            (Fault::NoOffload, 400, "--offload on"),
+            (Fault::NoXdp { why: "no AF_XDP".to_owned() }, 500, "no AF_XDP: use --kind veth"),
             (Fault::TooMany { what: "ports", limit: 4096 }, 409, "all the 4096 ports"),
             (Fault::TooManyTraces { limit: 16 }, 503, "16 traces are read already, which is the limit: end one first"),
             (Fault::Stopping, 503, "stopping"),

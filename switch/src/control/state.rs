@@ -83,7 +83,7 @@ pub struct EndpointRecord {
     pub ip: IpNet,
     /// Its MAC address.
     pub mac: MacAddr,
-    /// TAP or veth.
+    /// TAP, veth or veth by `AF_XDP`.
     pub kind: PortKind,
     /// Super-frames and unfinished checksums allowed?
     pub offload: bool,

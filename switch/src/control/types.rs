@@ -74,6 +74,20 @@ pub enum PortKind {
     Tap,
     /// A veth pair, whose host end the switch reads by AF_PACKET.
     Veth,
+    /// A veth pair, whose host end the switch reads by `AF_XDP`: for many small frames. Always in wire mode.
+    Xdp,
+}
+
+impl PortKind {
+    /// Has it a veth's other end, in the switch's own namespace?
+    pub const fn has_host_end(self) -> bool {
+        matches!(self, Self::Veth | Self::Xdp)
+    }
+
+    /// Can its port take super-frames and unfinished checksums? One that cannot is always in wire mode.
+    pub const fn can_offload(self) -> bool {
+        matches!(self, Self::Tap | Self::Veth)
+    }
 }
 
 /// What a new network is to be. Absent fields take the defaults.
@@ -180,12 +194,13 @@ pub struct EndpointSpec {
     /// Its MAC address; 02:42 and the IPv4 address when absent.
     #[serde(default)]
     pub mac: Option<MacAddr>,
-    /// TAP or veth.
+    /// TAP, veth or veth by `AF_XDP`.
     #[serde(default)]
     pub kind: PortKind,
-    /// May the container hand over super-frames and unfinished checksums? `false` is wire mode.
-    #[serde(default = "yes")]
-    pub offload: bool,
+    /// May the container hand over super-frames and unfinished checksums? `false` is wire mode; when absent, it may if
+    /// the kind can.
+    #[serde(default)]
+    pub offload: Option<bool>,
     /// Pin its MAC address to its port: a static entry that no other port can take over.
     #[serde(default, rename = "static")]
     pub pinned: bool,
@@ -201,14 +216,10 @@ impl EndpointSpec {
             ip: None,
             mac: None,
             kind: PortKind::default(),
-            offload: true,
+            offload: None,
             pinned: false,
         }
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// How a port is.
@@ -240,7 +251,7 @@ pub struct EndpointInfo {
     pub ip: IpNet,
     /// Its MAC address.
     pub mac: MacAddr,
-    /// TAP or veth.
+    /// TAP, veth or veth by `AF_XDP`.
     pub kind: PortKind,
     /// Super-frames and unfinished checksums allowed?
     pub offload: bool,
@@ -267,7 +278,7 @@ pub struct PortRow {
     pub port: String,
     /// The endpoint's name.
     pub endpoint: String,
-    /// `tap` or `veth`.
+    /// `tap`, `veth` or `xdp`.
     pub kind: PortKind,
     /// `up`, `down` or `gone`.
     pub state: PortState,

@@ -20,4 +20,9 @@ impl Clock {
     pub fn now(&self) -> Millis {
         Millis(1000 + self.started.elapsed().as_millis() as u64)
     }
+
+    /// Nanoseconds since the start: for what is shorter than a frame's life.
+    pub fn nanos(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
 }

@@ -12,7 +12,7 @@ use frame::offload::checksum;
 use frame::offload::segment::Segments;
 use frame::{Batch, DropReason, Frame, PortId, Step};
 use ports::Port;
-use ports::port::{Stop, send_all};
+use ports::port::Stop;
 
 use super::counters::{PerWorker, PortCount};
 use super::tables::Snapshot;
@@ -178,7 +178,7 @@ fn send(queue: &mut dyn Port, batch: &Batch, picks: &[u16], scratch: &mut Batch,
     let mut done = 0;
     for run in picks.chunk_by(|a, b| as_they_are || finished(a) == finished(b)) {
         let result = if as_they_are || run.first().is_some_and(finished) {
-            send_all(queue, batch, run, |place, stop| lost.push((done + place, reason_of(stop))))
+            queue.send_all(batch, run, &mut |place, stop| lost.push((done + place, reason_of(stop))))
         } else {
             send_unfinished(queue, batch, run, scratch, |place, reason| lost.push((done + place, reason)))
         };
@@ -255,7 +255,7 @@ fn send_in_pieces(queue: &mut dyn Port, frame: &Frame, scratch: &mut Batch) -> i
 fn flush_scratch(queue: &mut dyn Port, scratch: &mut Batch) -> io::Result<Option<DropReason>> {
     let picks: [u16; SCRATCH_FRAMES] = std::array::from_fn(|index| index as u16);
     let mut why = None;
-    let result = send_all(queue, scratch, &picks[..scratch.len()], |_, stop| why = Some(reason_of(stop)));
+    let result = queue.send_all(scratch, &picks[..scratch.len()], &mut |_, stop| why = Some(reason_of(stop)));
     scratch.clear();
     result.map(|()| why)
 }

@@ -6,6 +6,7 @@
 //!    |  TAP queue, or veth peer
 //! ports/                       recv(batch): up to 64 frames, each with its virtio-net header
 //! switch/engine/worker.rs      mio says readable; drain, burst by burst
+//! forwarding/mac_table         seek: both addresses of every frame of the burst are hashed, their lines fetched
 //! switch/engine/journey.rs     the journey of one frame:
 //!    1 forwarding/admit.rs     runt, giant, bad source                -> Drop(reason)
 //!    2 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
@@ -18,8 +19,9 @@
 //! ports/                       send(batch)
 //! ```
 
-use forwarding::{AdmitRules, admit, learn, look_up};
-use frame::ethernet::ether_type;
+use forwarding::mac_table::Sought;
+use forwarding::{AdmitRules, MacTable, admit, learn_sought, look_up_sought};
+use frame::ethernet::{self, ether_type};
 use frame::step::{Learned, Lookup};
 use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
 
@@ -43,18 +45,38 @@ pub(super) struct Context<'a> {
     pub(super) worker: usize,
 }
 
-/// Take a frame from its port to its verdict. Frames that the switch makes on the way lie in the outbox afterwards; the
+/// Where the MAC table has the two addresses of one frame.
+#[derive(Clone, Copy)]
+pub(super) struct SoughtPair {
+    destination: Sought,
+    source: Sought,
+}
+
+/// What a burst does before its first frame sets out: by the time an address is looked up, its line of the MAC table is in
+/// the cache, and all lines of the burst come at the same time.
+#[inline]
+pub(super) fn seek(frame: &Frame, table: &MacTable) -> SoughtPair {
+    let [destination, source] = ethernet::addresses(frame.octets());
+    SoughtPair { destination: table.seek(destination), source: table.seek(source) }
+}
+
+/// Take a frame from its port to its verdict; `sought` is where the MAC table has its two addresses. Frames that the switch makes on the way lie in the outbox afterwards; the
 /// frame itself is changed only where it is routed.
 #[inline]
-pub(super) fn journey<O: Observer>(frame: &mut Frame, context: &mut Context<'_>, observer: &mut O) -> Verdict {
+pub(super) fn journey<O: Observer>(
+    frame: &mut Frame,
+    sought: SoughtPair,
+    context: &mut Context<'_>,
+    observer: &mut O,
+) -> Verdict {
     let view = context.view;
-    let header = match admit(frame, &context.admit_rules()) {
+    let header = match admit(frame, &view.admit_rules()) {
         Ok(header) => header,
         Err(reason) => return Verdict::Drop(reason),
     };
     observer.step(Step::Admitted);
 
-    let learned = learn(&view.tables.mac, header.source, context.from, context.now);
+    let learned = learn_sought(&view.tables.mac, sought.source, context.from, context.now);
     observer.step(Step::Learned(learned));
     if learned == Learned::New {
         context.age_from_now_on();
@@ -66,7 +88,8 @@ pub(super) fn journey<O: Observer>(frame: &mut Frame, context: &mut Context<'_>,
         return verdict;
     }
 
-    let found = look_up(&view.tables.mac, header.destination, Some(context.from), context.now);
+    let found =
+        look_up_sought(&view.tables.mac, header.destination, sought.destination, Some(context.from), context.now);
     observer.step(Step::LookedUp(found));
     match found {
         Lookup::Known { port } => Verdict::Unicast { to: port },
@@ -78,14 +101,6 @@ pub(super) fn journey<O: Observer>(frame: &mut Frame, context: &mut Context<'_>,
 }
 
 impl Context<'_> {
-    fn admit_rules(&self) -> AdmitRules {
-        AdmitRules {
-            mtu_ip_octets: self.view.mtu,
-            forward_reserved: self.view.forward_reserved,
-            gateway: self.view.gateway.map(|gateway| gateway.mac),
-        }
-    }
-
     /// The MAC table holds an entry that must age: the time keeper has something to do.
     fn age_from_now_on(&self) {
         self.shared.deadline.bring_forward(Some(self.now + super::timers::SWEEP_INTERVAL));
@@ -93,6 +108,15 @@ impl Context<'_> {
 }
 
 impl NetworkView {
+    /// What the network asks of frames that come in.
+    pub(super) fn admit_rules(&self) -> AdmitRules {
+        AdmitRules {
+            mtu_ip_octets: self.mtu,
+            forward_reserved: self.forward_reserved,
+            gateway: self.gateway.map(|gateway| gateway.mac),
+        }
+    }
+
     /// Is any port up besides `port`?
     fn has_others(&self, port: PortId) -> bool {
         self.members.iter().any(|member| *member != port)

@@ -9,6 +9,7 @@
 //! | [`arp_step`] | what does an ARP message mean to it? |
 //! | [`gateway`] | what does the switch do as a gateway? |
 //! | [`outbox`] | which frames does it send of its own accord? |
+//! | [`pace`] | when nothing is ready, does a worker sleep at once? |
 //! | [`timers`] | what happens when nothing happens? |
 //! | [`tables`] | what does every worker know? |
 //! | [`tracer`] | how does a frame's story get out? |
@@ -21,6 +22,7 @@ mod egress;
 mod gateway;
 mod journey;
 mod outbox;
+mod pace;
 pub mod tables;
 mod timers;
 pub mod tracer;

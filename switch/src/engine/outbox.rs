@@ -42,6 +42,11 @@ impl Outbox {
         self.frames.capacity() - self.frames.len()
     }
 
+    /// Is no frame in it?
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// How many frames are in it.
     pub(super) fn len(&self) -> usize {
         self.frames.len()

@@ -96,6 +96,7 @@ impl Scene {
     pub(super) fn kind_words(&self) -> &'static str {
         match self.kind {
             PortKind::Tap => "TAPs in wire mode",
+            PortKind::Xdp => "veths by AF_XDP",
             PortKind::Veth => "veths with their offloads off (this user may not open /dev/net/tun)",
         }
     }
@@ -179,7 +180,7 @@ fn connect(switch: &Switch, host: &Host, kind: PortKind) -> Result<(), Fault> {
         ip: Some(IpAddr::V4(host.ip)),
         mac: Some(MacAddr::from_ipv4(host.ip)),
         kind,
-        offload: false,
+        offload: Some(false),
         ..EndpointSpec::in_namespace(&format!("pid:{}", host.pid()))
     };
     switch.connect(&host.network, &spec).map(|_| ())

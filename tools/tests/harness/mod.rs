@@ -72,10 +72,11 @@ pub(crate) enum Kind {
     TapWire,
     Veth,
     VethWire,
+    Xdp,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Tap, Self::TapWire, Self::Veth, Self::VethWire];
+    pub(crate) const ALL: [Self; 5] = [Self::Tap, Self::TapWire, Self::Veth, Self::VethWire, Self::Xdp];
 
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -83,6 +84,7 @@ impl Kind {
             Self::TapWire => "--kind tap --offload off",
             Self::Veth => "--kind veth",
             Self::VethWire => "--kind veth --offload off",
+            Self::Xdp => "--kind xdp",
         }
     }
 
@@ -93,6 +95,7 @@ impl Kind {
             Self::TapWire => "wire",
             Self::Veth => "veth",
             Self::VethWire => "vethwire",
+            Self::Xdp => "xdp",
         }
     }
 }

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use proptest::prelude::*;
 
+use super::stress::Dice;
 use super::*;
 
 const AGEING: Millis = Millis(12_800);
@@ -12,6 +13,7 @@ const TICK: u64 = 100;
 enum Op {
     Learn(u64, u16),
     Lookup(u64),
+    Burst(u64),
     Pass(u64),
     Sweep(usize),
     Flush(u16),
@@ -25,6 +27,7 @@ fn op(macs: u64, ports: u16) -> impl Strategy<Value = Op> {
     prop_oneof![
         40 => (0..macs, 0..ports).prop_map(|(mac, port)| Op::Learn(mac, port)),
         30 => (0..macs).prop_map(Op::Lookup),
+        5 => (0..macs).prop_map(Op::Burst),
         10 => (0..500u64).prop_map(Op::Pass),
         4 => (0..20_000u64).prop_map(Op::Pass),
         1 => (0..10_000_000u64).prop_map(Op::Pass),
@@ -103,6 +106,16 @@ fn step(table: &MacTable, model: &mut Model, now: &mut Millis, op: Op) -> Result
     match op {
         Op::Learn(m, port) => prop_assert_eq!(table.learn(mac(m), PortId(port), *now), model.learn(m, port, tick)),
         Op::Lookup(m) => prop_assert_eq!(table.lookup(mac(m), *now), model.lookup(m, tick)),
+        Op::Burst(start) => {
+            // More than two bursts, known and unknown, and a rest.
+            let macs: Vec<MacAddr> = (start..start + 70).map(mac).collect();
+            let mut found = vec![None; macs.len()];
+            table.lookup_burst(&macs, *now, &mut found);
+            for (m, found) in (start..).zip(found) {
+                prop_assert_eq!(found, model.lookup(m, tick));
+                prop_assert_eq!(table.lookup_sought(table.seek(mac(m)), *now), found);
+            }
+        }
         Op::Pass(millis) => *now = *now + Millis(millis),
         Op::Sweep(buckets) => drop(table.sweep(*now, buckets)),
         Op::Flush(port) => {
@@ -175,7 +188,7 @@ proptest! {
                         prop_assert_eq!(table.lookup(mac(m), now), Some(Destination::Port(PortId(port))));
                     }
                 }
-                Op::Lookup(m) => { table.lookup(mac(m), now); }
+                Op::Lookup(m) | Op::Burst(m) => { table.lookup(mac(m), now); }
                 Op::Pass(millis) => now = now + Millis(millis),
                 Op::Sweep(buckets) => { table.sweep(now, buckets); }
                 Op::Flush(port) => table.flush_port(PortId(port)),
@@ -200,5 +213,41 @@ proptest! {
         }
         prop_assert!(fixed.iter().all(|(m, at)| table.lookup(mac(*m), now) == Some(*at)));
         audit(&table);
+    }
+}
+
+/// One of the operations, as often as in [`op`].
+fn rolled(dice: &mut Dice, macs: u64, ports: u64) -> Op {
+    let (m, port) = (dice.below(macs), dice.below(ports) as u16);
+    match dice.below(1000) {
+        0..450 => Op::Learn(m, port),
+        450..850 => Op::Lookup(m),
+        850..870 => Op::Burst(m),
+        870..930 => Op::Pass(dice.below(500)),
+        930..945 => Op::Pass(dice.below(20_000)),
+        945..980 => Op::Sweep(dice.below(40) as usize + 1),
+        980..985 => Op::Flush(port),
+        985..990 => Op::Static(m, port),
+        990..993 => Op::Gateway(m),
+        993..999 => Op::Forget(m),
+        _ => Op::ForgetPort(port),
+    }
+}
+
+/// Two million steps, on tables from the smallest to one of thousands: they agree in everything.
+#[test]
+fn agrees_with_the_model_for_millions_of_steps() {
+    for (capacity, macs, steps) in [(64, 24, 800_000), (128, 60, 600_000), (1024, 500, 500_000), (8192, 4000, 200_000)]
+    {
+        let table = table(capacity, AGEING, None);
+        let (mut model, mut now, mut dice) = (Model::default(), Millis(0), Dice(capacity as u64));
+        for number in 0..steps {
+            let op = rolled(&mut dice, macs, 5);
+            if let Err(error) = step(&table, &mut model, &mut now, op) {
+                panic!("step {number} with {capacity} entries, {op:?}: {error}");
+            }
+        }
+        audit(&table);
+        assert_eq!((table.counts().moved, table.counts().evicted), (model.moved, 0));
     }
 }

@@ -10,10 +10,10 @@ const STATIONS: u64 = 100;
 const PORTS: u16 = 8;
 
 /// A number generator that is all this needs (Marsaglia's xorshift).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -48,6 +48,33 @@ fn work(table: &MacTable, seed: u64, clock: &AtomicU64, rounds: u64) -> u64 {
     found
 }
 
+/// The same life by bursts: everything is sought before anything is learned or looked up.
+fn work_by_bursts(table: &MacTable, seed: u64, clock: &AtomicU64, rounds: u64) -> u64 {
+    let mut dice = Dice(seed);
+    let (mut found, mut answers) = (0, [None; 40]);
+    for _ in 0..rounds / 40 {
+        let now = Millis(clock.load(Relaxed));
+        let stations = [(); 40].map(|()| dice.below(STATIONS));
+        let macs = stations.map(mac);
+        for (station, sought) in stations.iter().zip(macs.map(|mac| table.seek(mac))) {
+            let port = PortId((station % 4 + dice.below(2) * 4) as u16);
+            if let Learned::Moved { from } = table.learn_sought(sought, port, now) {
+                assert!(taught(*station, from), "{station} moved from {from}");
+            }
+        }
+        table.lookup_burst(&macs, now, &mut answers);
+        for (station, answer) in stations.iter().zip(answers) {
+            match answer {
+                Some(Destination::Port(port)) => assert!(taught(*station, port), "{station} on {port}"),
+                Some(Destination::Gateway) => panic!("no gateway was set for {station}"),
+                None => continue,
+            }
+            found += 1;
+        }
+    }
+    found
+}
+
 /// What the control side does meanwhile: time passes, ports go down, entries are forgotten and made.
 fn upkeep(table: &MacTable, clock: &AtomicU64, done: &AtomicBool) {
     let mut dice = Dice(99);
@@ -72,7 +99,10 @@ fn run(capacity: usize, limit: Option<u32>, rounds: u64) {
     let found: u64 = thread::scope(|scope| {
         scope.spawn(|| upkeep(&table, &clock, &done));
         let (table, clock) = (&table, &clock);
-        let workers: Vec<_> = (1..=3).map(|seed| scope.spawn(move || work(table, seed, clock, rounds))).collect();
+        let lives = [work, work, work_by_bursts];
+        let workers =
+            lives.into_iter().zip(1..).map(|(life, seed)| scope.spawn(move || life(table, seed, clock, rounds)));
+        let workers: Vec<_> = workers.collect();
         let found = workers.into_iter().map(|worker| worker.join().map_err(|_| "a worker failed"));
         let found = found.collect::<Result<Vec<_>, _>>();
         done.store(true, Relaxed);

@@ -34,7 +34,7 @@ pub(in crate::control) fn again(home: &Home, record: &EndpointRecord, queues: us
     match (record.kind, inside) {
         (PortKind::Tap, Some(inside)) => tap(home, &inside, record, queues),
         (PortKind::Tap, None) => Ok(None),
-        (PortKind::Veth, inside) => host_end(home, inside.as_ref(), record, queues),
+        (PortKind::Veth | PortKind::Xdp, inside) => host_end(home, inside.as_ref(), record, queues),
     }
 }
 
@@ -80,13 +80,13 @@ fn host_end(
     };
     let nsid = inside.map_or(Ok(None), |inside| home.nsid_of(inside))?;
     let identity = inside.map_or(home.identity, |inside| inside.identity);
-    let queues = home.enter(|| veth::open(home, &host, queues, record.offload))?;
+    let queues = home.enter(|| veth::open(home, inside.zip(peer.as_ref()), &host, record, queues))?;
     // No interface has the number 0: an end that cannot be looked at is not to be taken for another.
     let ifindex = peer.as_ref().map_or(0, |peer| peer.index);
     let place = Place { identity, nsid, ifindex, pins: false, host: Some(host) };
     let ifname = peer.as_ref().map_or_else(|| record.ifname.clone(), |peer| peer.name.clone());
     let up = peer.map_or(link.running, |peer| peer.up);
-    Ok(Some(Again { place, queues: boxed(queues), ifname, up }))
+    Ok(Some(Again { place, queues, ifname, up }))
 }
 
 /// The host end of the endpoint's veth, whatever it is called now: the veth of its number, if its name or its peer is the

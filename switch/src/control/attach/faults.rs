@@ -5,6 +5,9 @@ use std::io;
 
 use ports::netlink::NetlinkError;
 use ports::netns::NamespaceError;
+use ports::xdp::OpenError;
+
+use nix::libc::{EAFNOSUPPORT, EBUSY, EINVAL, ENOBUFS, ENOSYS, EPERM};
 
 use super::super::Fault;
 
@@ -52,6 +55,33 @@ pub(super) fn packet(error: io::Error) -> Fault {
     }
 }
 
+/// An `AF_XDP` socket, or the program that feeds it, that was refused.
+pub(super) fn xdp(error: OpenError) -> Fault {
+    let no = |why: &str| Fault::NoXdp { why: why.to_owned() };
+    match error {
+        OpenError::Socket(error) => match error.raw_os_error() {
+            Some(EAFNOSUPPORT) => no("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)"),
+            Some(EPERM) => not_permitted("to open an AF_XDP socket".to_owned(), "CAP_NET_RAW"),
+            Some(ENOBUFS) => {
+                no("the AF_XDP socket's memory is more than 'ulimit -l' allows, and CAP_IPC_LOCK is missing")
+            }
+            _ => Fault::io("cannot open an AF_XDP socket", error),
+        },
+        OpenError::Program(error) => match error.raw_os_error() {
+            Some(ENOSYS | EINVAL) => no("this kernel takes no XDP programs (CONFIG_BPF_SYSCALL)"),
+            Some(EPERM) => not_permitted("to load an XDP program".to_owned(), "CAP_BPF and CAP_NET_ADMIN"),
+            _ => Fault::io("cannot load an XDP program", error),
+        },
+        OpenError::Attach(error) => match error.raw_os_error() {
+            Some(EPERM) => not_permitted("to put an XDP program on a link".to_owned(), "CAP_NET_ADMIN"),
+            Some(EBUSY) => no("the veth's host end has another XDP program"),
+            Some(EINVAL) => no("this kernel has no links of XDP programs (Linux 5.9)"),
+            _ => Fault::io("cannot put an XDP program on the veth's host end", error),
+        },
+        OpenError::Settings(error) => system("cannot read the veth's settings", error),
+    }
+}
+
 /// A namespace that could not be opened: is there none, or may it not be?
 #[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(super) fn unopened(error: NamespaceError) -> Fault {
@@ -90,11 +120,29 @@ mod tests {
             (netlink(NetlinkError::new("set 'eth0' up", denied())), "to set 'eth0' up", "CAP_NET_ADMIN"),
             (entering("red", denied()), "namespace 'red'", "CAP_SYS_ADMIN"),
             (packet(denied()), "packet socket", "CAP_NET_RAW"),
+            (xdp(OpenError::Socket(denied())), "AF_XDP socket", "CAP_NET_RAW"),
+            (xdp(OpenError::Program(denied())), "XDP program", "CAP_BPF"),
+            (xdp(OpenError::Attach(denied())), "XDP program", "CAP_NET_ADMIN"),
         ];
         for (fault, what, capability) in table {
             let text = fault.to_string();
             assert!(matches!(fault, Fault::NotPermitted { .. }), "{text}");
             assert!(text.contains(what) && text.contains(capability), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_for_xdp_is_named_with_the_mend() {
+        let says = |errno, of: fn(io::Error) -> OpenError| xdp(of(io::Error::from_raw_os_error(errno))).to_string();
+        let table = [
+            (says(EAFNOSUPPORT, OpenError::Socket), "CONFIG_XDP_SOCKETS"),
+            (says(ENOBUFS, OpenError::Socket), "ulimit -l"),
+            (says(ENOSYS, OpenError::Program), "CONFIG_BPF_SYSCALL"),
+            (says(EBUSY, OpenError::Attach), "another XDP program"),
+            (says(EINVAL, OpenError::Attach), "Linux 5.9"),
+        ];
+        for (text, what) in table {
+            assert!(text.contains(what) && text.contains("--kind veth") && !text.contains('\n'), "{text}");
         }
     }
 

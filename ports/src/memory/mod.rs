@@ -1,26 +1,36 @@
 //! How do frames enter and leave without a kernel? By rings between the engine and a test or benchmark that plays the
-//! container. No system call, no allocation and no lock a frame; a buffer once made goes round for ever.
+//! container. No system call, no allocation and no lock a frame; the buffers a port was made with go round for ever.
 //!
+//! ```text
+//!   MemoryPeer                                   MemoryQueue 0..n, one a worker
+//!     send ---- ring ---->  inbound of queue n  ---- recv: buffers are swapped, octets stay where they are
+//!     recv <--- ring -----  outbound of queue n <--- send: octets are copied, since a flood sends them again
+//! ```
 //! Like a TAP, a memory port with several queues sends all frames of one pair of addresses to the same queue, so that
-//! their order holds; what the queues send comes out of one ring.
+//! their order holds.
 //!
 //! Waking without losing a wake-up: a queue that finds its ring empty says that it sleeps and then looks once more; the
-//! peer puts its frame in and then asks whether the queue sleeps. Whichever comes second sees what the first did, so
-//! either the queue finds the frame or the peer rings the eventfd. While the queue is awake nothing is rung.
+//! peer puts its frames in and then asks whether the queue sleeps. Whichever comes second sees what the first did, so
+//! either the queue finds the frames or the peer rings the eventfd. While the queue is awake nothing is rung.
+//!
+//! Memory: `2 x queues x capacity` buffers of [`frame::buffer::BUFFER_OCTETS`] octets of address space; the system gives a
+//! page of it to hold something only when a frame has been there.
 //!
 //! Not done: reading the eventfd. Every ring is a new edge to epoll; a level-triggered poll would see it for ever.
 
+mod ring;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crossbeam::queue::ArrayQueue;
 use frame::{Batch, Frame, OffloadHeader};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::losses::down;
 use crate::{Port, Sent, Stop};
+use ring::{Reader, Writer};
 
 /// Is the peer there? What [`Port::recv`] and [`Port::send`] say of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,11 +44,10 @@ pub enum Link {
     Gone,
 }
 
-/// Frames on their way to one queue.
-struct Inbound {
-    frames: ArrayQueue<Frame>,
+/// How one queue is woken.
+struct Bell {
     asleep: AtomicBool,
-    bell: EventFd,
+    eventfd: EventFd,
 }
 
 struct Shared {
@@ -46,21 +55,29 @@ struct Shared {
     offload: bool,
     capacity: usize,
     link: AtomicU8,
-    inbound: Box<[Inbound]>,
-    outbound: ArrayQueue<Frame>,
-    /// Buffers that hold no frame now.
-    spare: ArrayQueue<Frame>,
+    bells: Box<[Bell]>,
 }
 
 /// The engine's end of a memory port: one queue.
 pub struct MemoryQueue {
     shared: Arc<Shared>,
     index: usize,
+    inbound: Reader,
+    outbound: Writer,
 }
 
 /// The other end, in the container's place. Dropping it is the port's end.
 pub struct MemoryPeer {
     shared: Arc<Shared>,
+    /// A side of a ring has one user at a time; whoever plays the container locks once a burst.
+    inbound: Box<[Mutex<Writer>]>,
+    outbound: Mutex<Outbound>,
+}
+
+/// What the queues have sent, and which is read first.
+struct Outbound {
+    readers: Box<[Reader]>,
+    next: usize,
 }
 
 /// Make a port called `name` with `queues` queues and rings of `capacity` frames. `offload`: may unfinished frames be
@@ -72,45 +89,44 @@ pub fn pair(name: &str, queues: usize, capacity: usize, offload: bool) -> io::Re
     if queues == 0 || capacity == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a memory port needs a queue and room for a frame"));
     }
-    let inbound = || {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Inbound { frames: ArrayQueue::new(capacity), asleep: AtomicBool::new(true), bell })
+    let bell = || {
+        let eventfd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Bell { asleep: AtomicBool::new(true), eventfd })
     };
     let shared = Arc::new(Shared {
         name: name.to_owned(),
         offload,
         capacity,
         link: AtomicU8::new(Link::Up as u8),
-        inbound: (0..queues).map(|_| inbound()).collect::<io::Result<_>>()?,
-        outbound: ArrayQueue::new(capacity),
-        spare: ArrayQueue::new(capacity * (queues + 1)),
+        bells: (0..queues).map(|_| bell()).collect::<io::Result<_>>()?,
     });
-    let queue = |index| MemoryQueue { shared: Arc::clone(&shared), index };
-    Ok(((0..queues).map(queue).collect(), MemoryPeer { shared }))
+    let (mut ours, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
+    for index in 0..queues {
+        let (writer, inbound) = ring::ring(capacity);
+        let (outbound, reader) = ring::ring(capacity);
+        ours.push(MemoryQueue { shared: Arc::clone(&shared), index, inbound, outbound });
+        writers.push(Mutex::new(writer));
+        readers.push(reader);
+    }
+    let outbound = Mutex::new(Outbound { readers: readers.into(), next: 0 });
+    Ok((ours, MemoryPeer { shared, inbound: writers.into(), outbound }))
 }
 
-impl Inbound {
-    /// Put a frame in and wake the queue if it sleeps; the frame comes back when the ring is full.
-    fn push(&self, frame: Frame) -> Result<(), Frame> {
-        self.frames.push(frame)?;
-        self.wake();
-        Ok(())
-    }
-
+impl Bell {
     fn wake(&self) {
-        // Pairs with the fence in `nothing_left`: one of the two sides sees the other's write.
+        // Pairs with the fence in `sleeps`: one of the two sides sees the other's write.
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
             // Only a counter at its very end would refuse, and then a wake-up is under way.
-            let _ = self.bell.write(1);
+            let _ = self.eventfd.write(1);
         }
     }
 
     /// The queue saw an empty ring: is it still empty now that the peer knows that it must ring?
-    fn nothing_left(&self) -> bool {
+    fn sleeps(&self, inbound: &mut Reader) -> bool {
         self.asleep.store(true, Ordering::Relaxed);
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.frames.is_empty() {
+        if inbound.ready(1) == 0 {
             return true;
         }
         self.asleep.store(false, Ordering::Relaxed);
@@ -129,16 +145,7 @@ impl Shared {
 
     fn set_link(&self, link: Link) {
         self.link.store(link as u8, Ordering::Release);
-        self.inbound.iter().for_each(Inbound::wake);
-    }
-
-    fn spare(&self) -> Frame {
-        self.spare.pop().unwrap_or_else(Frame::empty)
-    }
-
-    fn recycle(&self, frame: Frame) {
-        // More buffers than the rings hold come only from outside; those are freed.
-        drop(self.spare.push(frame));
+        self.bells.iter().for_each(Bell::wake);
     }
 }
 
@@ -156,16 +163,21 @@ impl Port for MemoryQueue {
     }
 
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize> {
-        let inbound = &self.shared.inbound[self.index];
         let before = batch.len();
-        while let Some(slot) = batch.spare().first_mut() {
-            if let Some(frame) = inbound.frames.pop() {
-                self.shared.recycle(std::mem::replace(slot, frame));
-                batch.commit(1);
-            } else if self.shared.link() == Link::Gone && inbound.frames.is_empty() {
-                // Asked in this order: what was sent before the end is read before it.
+        while !batch.is_full() {
+            // Asked in this order: what was sent before the end is read before it.
+            let link = self.shared.link();
+            let spare = batch.spare();
+            let ready = self.inbound.ready(spare.len());
+            for (ahead, spare) in spare.iter_mut().take(ready).enumerate() {
+                std::mem::swap(self.inbound.slot(ahead), spare);
+            }
+            if ready > 0 {
+                self.inbound.release(ready);
+                batch.commit(ready);
+            } else if link == Link::Gone {
                 return Err(gone());
-            } else if inbound.nothing_left() {
+            } else if self.shared.bells[self.index].sleeps(&mut self.inbound) {
                 break;
             }
         }
@@ -178,69 +190,73 @@ impl Port for MemoryQueue {
             Link::Down => return Err(down()),
             Link::Gone => return Err(gone()),
         }
-        for (taken, &pick) in picks.iter().enumerate() {
-            let full = Sent { taken, stopped: Some(Stop::Full) };
-            // Asked first, so that a full ring costs no copy.
-            if self.shared.outbound.is_full() {
-                return Ok(full);
-            }
-            let (frame, mut copy) = (&batch[pick as usize], self.shared.spare());
-            copy.fill(frame.octets(), frame.offload());
-            if let Err(copy) = self.shared.outbound.push(copy) {
-                self.shared.recycle(copy);
-                return Ok(full);
-            }
+        let taken = self.outbound.room(picks.len());
+        for (ahead, &pick) in picks.iter().take(taken).enumerate() {
+            self.outbound.slot(ahead).copy_from(&batch[pick as usize]);
         }
-        Ok(Sent { taken: picks.len(), stopped: None })
+        self.outbound.publish(taken);
+        Ok(Sent { taken, stopped: (taken < picks.len()).then_some(Stop::Full) })
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.shared.inbound[self.index].bell.as_fd())
+        Some(self.shared.bells[self.index].eventfd.as_fd())
     }
+}
+
+/// A side of a ring is whole between two calls, whatever became of the thread that held it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryPeer {
     /// Send a frame to the engine; `false` when the ring is full or the link is not up.
     pub fn send(&self, octets: &[u8], offload: OffloadHeader) -> bool {
-        let mut frame = self.shared.spare();
-        frame.fill(octets, offload);
-        self.send_frame(frame).map_err(|frame| self.recycle(frame)).is_ok()
+        self.send_burst(self.queue_of(octets), 1, |_, frame| frame.fill(octets, offload)) == 1
+    }
+
+    /// Send up to `count` frames to one queue, each as `write` leaves it in a buffer that held another frame before; how
+    /// many there was room for, none when the link is not up. All of them must be frames of that queue, see
+    /// [`MemoryPeer::queue_of`].
+    pub fn send_burst(&self, queue: usize, count: usize, mut write: impl FnMut(usize, &mut Frame)) -> usize {
+        let (Some(inbound), Some(bell)) = (self.inbound.get(queue), self.shared.bells.get(queue)) else { return 0 };
+        if self.shared.link() != Link::Up {
+            return 0;
+        }
+        let mut inbound = lock(inbound);
+        let room = inbound.room(count);
+        (0..room).for_each(|ahead| write(ahead, inbound.slot(ahead)));
+        inbound.publish(room);
+        bell.wake();
+        room
     }
 
     /// The next frame that the engine sent, copied out.
     pub fn recv(&self) -> Option<(Vec<u8>, OffloadHeader)> {
-        let frame = self.recv_frame()?;
-        let copy = (frame.octets().to_vec(), frame.offload());
-        self.recycle(frame);
-        Some(copy)
+        let mut copy = None;
+        self.recv_burst(1, |frame| copy = Some((frame.octets().to_vec(), frame.offload())));
+        copy
     }
 
-    /// Send a frame in its own buffer, without a copy.
-    ///
-    /// # Errors
-    /// The frame comes back when the ring is full or the link is not up.
-    // The whole frame is the error because the caller keeps its buffer; it is five words.
-    pub fn send_frame(&self, frame: Frame) -> Result<(), Frame> {
-        if self.shared.link() != Link::Up {
-            return Err(frame);
+    /// Look at up to `count` frames that the engine sent, and be done with them; how many there were.
+    pub fn recv_burst(&self, count: usize, mut read: impl FnMut(&Frame)) -> usize {
+        let mut outbound = lock(&self.outbound);
+        let Outbound { readers, next } = &mut *outbound;
+        let mut taken = 0;
+        for _ in 0..readers.len() {
+            let current = *next;
+            *next = if current + 1 == readers.len() { 0 } else { current + 1 };
+            let reader = &mut readers[current];
+            let ready = reader.ready(count - taken);
+            (0..ready).for_each(|ahead| read(reader.slot(ahead)));
+            reader.release(ready);
+            taken += ready;
         }
-        self.shared.inbound[self.queue_of(&frame)].push(frame)
+        taken
     }
 
-    /// The next frame that the engine sent, in its own buffer; give it back by [`MemoryPeer::recycle`] or
-    /// [`MemoryPeer::send_frame`].
-    pub fn recv_frame(&self) -> Option<Frame> {
-        self.shared.outbound.pop()
-    }
-
-    /// A buffer to fill and send: one that came back, else a new one.
-    pub fn spare_frame(&self) -> Frame {
-        self.shared.spare()
-    }
-
-    /// Give a buffer back.
-    pub fn recycle(&self, frame: Frame) {
-        self.shared.recycle(frame);
+    /// The queue for a frame with these octets: by an exclusive-or of its addresses' octets, the same in both directions.
+    pub fn queue_of(&self, octets: &[u8]) -> usize {
+        octets.iter().take(12).fold(0, |hash, &octet| hash ^ usize::from(octet)) % self.inbound.len()
     }
 
     /// How many frames each ring holds.
@@ -251,12 +267,6 @@ impl MemoryPeer {
     /// Take the link down, up again, or away. Queues that sleep are woken.
     pub fn set_link(&self, link: Link) {
         self.shared.set_link(link);
-    }
-
-    /// The queue for this frame's addresses, by an exclusive-or of their octets: the same for both directions.
-    fn queue_of(&self, frame: &Frame) -> usize {
-        let addresses = frame.octets().iter().take(12);
-        addresses.fold(0, |hash, &octet| hash ^ usize::from(octet)) % self.shared.inbound.len()
     }
 }
 
@@ -313,16 +323,37 @@ mod tests {
     #[test]
     fn buffers_go_round() {
         let (mut queue, peer) = one(2);
-        let mut batch = Batch::with_capacity(2);
-        let first = peer.spare_frame();
-        let address = first.octets().as_ptr();
-        peer.send_frame(first).unwrap();
-        queue.recv(&mut batch).unwrap();
-        assert_eq!(batch[0].octets().as_ptr(), address, "received without a copy");
-        batch.clear();
-        peer.send(&octets(1), OffloadHeader::NONE);
-        queue.recv(&mut batch).unwrap();
-        assert_eq!(peer.spare_frame().octets().as_ptr(), address, "swapped out and found again");
+        let mut batch = Batch::with_capacity(1);
+        let mut addresses = Vec::new();
+        let mut send = |last| {
+            let written = |_: usize, frame: &mut Frame| {
+                frame.fill(&octets(last), OffloadHeader::NONE);
+                addresses.push(frame.octets().as_ptr());
+            };
+            assert_eq!(peer.send_burst(0, 1, written), 1);
+            batch.clear();
+            queue.recv(&mut batch).unwrap();
+            assert_eq!(Some(&batch[0].octets().as_ptr()), addresses.last(), "received without a copy");
+        };
+        (0..12).for_each(&mut send);
+        let (first, rest) = addresses.split_at(3);
+        assert!(rest.iter().all(|address| first.contains(address)), "three buffers, and no other");
+    }
+
+    #[test]
+    fn bursts_take_what_there_is_room_for() {
+        let (mut queues, peer) = pair("m0", 2, 4, true).unwrap();
+        assert_eq!(peer.send_burst(1, 9, |at, frame| frame.fill(&octets(at as u8), OffloadHeader::NONE)), 4);
+        assert_eq!(peer.send_burst(2, 1, |_, _| ()), 0, "no such queue");
+        let mut batch = Batch::with_capacity(8);
+        assert_eq!(queues[1].recv(&mut batch).unwrap(), 4);
+        assert_eq!(queues[0].send(&batch, &[3]).unwrap().taken, 1);
+        assert_eq!(queues[1].send(&batch, &[0, 1, 2]).unwrap().taken, 3);
+        let mut seen = Vec::new();
+        assert_eq!(peer.recv_burst(2, |frame| seen.push(frame.octets()[11])), 2);
+        assert_eq!(peer.recv_burst(9, |frame| seen.push(frame.octets()[11])), 2);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3]);
     }
 
     #[test]

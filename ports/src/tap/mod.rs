@@ -1,6 +1,7 @@
 //! How do frames enter and leave by a TAP with offloads? (Linux Documentation/networking/tuntap.rst,
-//! `linux/if_tun.h`) One descriptor a queue, one read(2) or write(2) a frame, each with its 10-octet virtio-net
-//! header, so that super-frames and unfinished checksums pass as they are.
+//! `linux/if_tun.h`) One descriptor a queue, one read or write a frame, each with its 10-octet virtio-net header, so that
+//! super-frames and unfinished checksums pass as they are. A burst of them is one system call where the kernel gives us
+//! `io_uring` (`ring`), one each where it does not.
 //!
 //! What the kernel does, measured on Linux 6.18:
 //!
@@ -25,6 +26,8 @@
 //!
 //! Not done: `IFF_NAPI`, steering programs (`TUNSETSTEERINGEBPF`), the link's speed (see the ethtool module).
 
+mod ring;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -34,7 +37,9 @@ use std::sync::Arc;
 use frame::{Batch, offload::VNET_HEADER_OCTETS};
 
 use crate::losses::{self, Losses};
+use crate::port::{self, Stop};
 use crate::{Port, Sent, sys};
+use ring::Ring;
 
 /// Always with `IFF_MULTI_QUEUE`, so that a later start may attach with another number of queues.
 const FLAGS: u16 = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE) as u16;
@@ -47,7 +52,17 @@ const UDP_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 pub struct TapQueue {
     name: Arc<str>,
     file: File,
+    way: Way,
     losses: Arc<Losses>,
+}
+
+/// How the frames of a queue are read and written.
+enum Way {
+    /// Not known yet: a queue that is never used needs no ring.
+    Untried,
+    Ring(Box<Ring>),
+    /// One system call each.
+    Calls,
 }
 
 /// Make a TAP with `queues` queues in the calling thread's network namespace, or attach to the persistent TAP of
@@ -70,7 +85,7 @@ pub fn create(name: &str, queues: usize) -> io::Result<Vec<TapQueue>> {
     for _ in 0..queues {
         let wanted = opened.first().map_or(name, |first| &*first.name);
         let (file, name) = open(wanted)?;
-        opened.push(TapQueue { name: name.into(), file, losses: Arc::clone(&losses) });
+        opened.push(TapQueue { name: name.into(), file, way: Way::Untried, losses: Arc::clone(&losses) });
     }
     Ok(opened)
 }
@@ -95,6 +110,16 @@ impl TapQueue {
     pub fn set_persist(&self, on: bool) -> io::Result<()> {
         sys::tun_set_persist(self.file.as_fd(), on)
     }
+
+    fn ring(&mut self) -> Option<&mut Ring> {
+        if matches!(self.way, Way::Untried) {
+            self.way = Ring::new(&self.file).map_or(Way::Calls, |ring| Way::Ring(Box::new(ring)));
+        }
+        match &mut self.way {
+            Way::Ring(ring) => Some(ring),
+            Way::Untried | Way::Calls => None,
+        }
+    }
 }
 
 impl Port for TapQueue {
@@ -107,6 +132,13 @@ impl Port for TapQueue {
     }
 
     fn recv(&mut self, batch: &mut Batch) -> io::Result<usize> {
+        let losses = Arc::clone(&self.losses);
+        if let Some(ring) = self.ring() {
+            match ring.receive(batch, &losses) {
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => self.way = Way::Calls,
+                result => return result,
+            }
+        }
         let Self { file, losses, .. } = self;
         losses::recv_each(batch, losses, |frame| {
             let area = frame.receive_area_with_header();
@@ -120,6 +152,18 @@ impl Port for TapQueue {
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
         let pieces = picks.iter().map(|&pick| batch[pick as usize].with_header());
         losses::send_each(pieces, &self.losses, |piece| self.file.write(piece))
+    }
+
+    fn send_all(&mut self, batch: &Batch, picks: &[u16], lost: &mut dyn FnMut(usize, Stop)) -> io::Result<()> {
+        // A single frame is sooner written than asked for; and whether the ring can be used, the first receive finds out.
+        if picks.len() == 1 || matches!(self.way, Way::Untried) {
+            return port::send_one_by_one(self, batch, picks, lost);
+        }
+        let losses = Arc::clone(&self.losses);
+        match self.ring() {
+            Some(ring) => ring.send(batch, picks, &losses, lost),
+            None => port::send_one_by_one(self, batch, picks, lost),
+        }
     }
 
     fn losses(&self) -> Option<Arc<Losses>> {

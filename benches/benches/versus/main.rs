@@ -1,0 +1,194 @@
+//! How does Lanyard compare with the Linux bridge, Open vSwitch and VDE?
+//!
+//! Two containers are joined by each subject in turn, do the same works through it, and are taken apart; then comes
+//! the next, A B C, A B C, one round after the other, each round beginning with another one. A subject that spins thus
+//! spoils nobody else's figures. The ratio to the plain Linux bridge is taken within a round, because what else the
+//! machine does changes from round to round; what is shown is the median of the rounds. MTU 1,500 throughout, no IPv6,
+//! defaults otherwise.
+//!
+//! | figure | how |
+//! | --- | --- |
+//! | TCP 1, TCP 4, UDP | iperf3, for so many seconds; payload that *arrived*. UDP is sent as fast as the sender can |
+//! | 60 octets | trafgen on one thread, UDP over IPv4; frames that the receiver's interface counted, and those offered |
+//! | RTT | sockperf, 64 octets each way over TCP, one at a time; whole round trips, both ends asleep in between |
+//! | sw s/GB | CPU seconds of the switch's own threads for 10^9 octets that arrived, by `schedstat` |
+//! | all s/GB | CPU seconds of the whole machine for them, by `/proc/stat`: senders, receivers, interrupts, and other people |
+//! | idle | CPU of the switch's own threads without traffic, percent of one core |
+//!
+//! A bridge has no threads of its own: the senders and receivers do its work. The same is true of a part of every
+//! other subject's: what the kernel does in a softirq is charged to whoever was running, or to `ksoftirqd`, and to the
+//! switch only if that was the switch. Only *all s/GB* compares costs.
+//!
+//! The senders slow down with a bridge, which does its work in their context; a TAP or AF_PACKET does not slow them
+//! down, and drops what its queue cannot hold. UDP and 60-octet frames therefore overrun every subject: they are rates
+//! under overload, not rates without loss.
+//!
+//! Everything happens in network namespaces that nothing but this process holds, and with a `/run` of its own: however
+//! it ends, nothing is left. Needs root and Debian's iproute2 and util-linux; of the rest (iperf3, netsniff-ng,
+//! sockperf, ethtool, iptables, openvswitch-switch, vde2) what is not there is named in the report with what could not
+//! be measured for it.
+//!
+//! Not done: ports in wire mode, many containers, the gateway, frames over a real card, rates without loss (RFC 2544).
+//!
+//! # What was tried for TAP and veth, and what it gave
+//!
+//! (none yet)
+#![forbid(unsafe_code)]
+
+mod figure;
+mod options;
+mod place;
+mod plot;
+mod program;
+mod report;
+mod results;
+mod subjects;
+mod work;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser;
+use lanyard_benches::machine;
+use lanyard_benches::progress::Progress;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use options::Options;
+use report::{Head, Report};
+use results::Results;
+use subjects::Subject;
+use work::Work;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match compare(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("versus: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measure, and tell. Did nothing fail?
+fn compare(options: &Options) -> io::Result<bool> {
+    let machine = machine::describe();
+    if !nix::unistd::geteuid().is_root() {
+        return Err(io::Error::other("needs root, to make network namespaces, bridges and TAPs"));
+    }
+    if let Some(missing) = program::missing(&["ip", "nsenter", "setpriv", "unshare"]) {
+        return Err(io::Error::other(missing));
+    }
+    let subjects = options.subjects();
+    let out = options.out.as_deref().map(open_folder).transpose()?;
+    let stopped = stop_in_order()?;
+    place::leave_home()?;
+    let results = measure_all(options, &subjects, &stopped);
+    if stopped.load(Ordering::Relaxed) {
+        eprintln!("versus: stopped by a signal; this is what was measured until then");
+    }
+    let (rounds, seconds) = (options.rounds(), options.seconds());
+    let head = Head { date: machine::date(), machine, load_after: machine::load(), rounds, seconds };
+    let report = Report { head, subjects: &subjects, results: &results };
+    if let Some(folder) = &out {
+        // By its descriptor: its path may lead elsewhere by now, as one under `/run` does.
+        plot::write_all(&report, &format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
+    }
+    match (options.json, options.markdown) {
+        (true, _) => println!("{:#}", report.json()),
+        (false, true) => print!("{}", report.markdown()),
+        (false, false) => print!("{}", report.text()),
+    }
+    Ok(results.failures.is_empty() && !stopped.load(Ordering::Relaxed))
+}
+
+/// The folder for files, which is made if it is not there.
+fn open_folder(path: &std::path::Path) -> io::Result<File> {
+    let named = |error: io::Error| io::Error::other(format!("--out {}: {error}", path.display()));
+    std::fs::create_dir_all(path).map_err(named)?;
+    File::open(path).map_err(named)
+}
+
+/// The first signal ends it after what is being measured, with a report; the second ends it at once.
+fn stop_in_order() -> io::Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopped))?;
+        flag::register(signal, Arc::clone(&stopped))?;
+    }
+    Ok(stopped)
+}
+
+/// All rounds of all that is there.
+fn measure_all(options: &Options, chosen: &[&'static Subject], stopped: &AtomicBool) -> Results {
+    let mut results = Results::default();
+    let (mut subjects, mut works) = (chosen.to_vec(), Work::ALL.to_vec());
+    subjects.retain(|subject| is_there(subject.words, subject.missing(), &mut results));
+    works.retain(|work| is_there(work.words(), work.missing(), &mut results));
+    let rounds = options.rounds();
+    let mut progress = Progress::of(rounds as usize * subjects.len() * works.len());
+    for round in 0..rounds {
+        let count = subjects.len().max(1);
+        subjects.rotate_left(usize::from(round > 0) % count);
+        for subject in subjects.clone() {
+            let mut measure = Measure { round, rounds, seconds: options.seconds(), works: &works, stopped };
+            if let Err(why) = measure.subject(subject, &mut progress, &mut results) {
+                progress.skip(works.len() * (rounds - round) as usize);
+                let why = format!("does not start: {why}");
+                progress.say(&format!("versus: without {}: {why}", subject.words));
+                results.absent.push((subject.words.to_owned(), why));
+                subjects.retain(|other| other.name != subject.name);
+            }
+            if stopped.load(Ordering::Relaxed) {
+                return results;
+            }
+        }
+    }
+    results
+}
+
+/// What is missing is written down, and said at once.
+fn is_there(what: &str, missing: Option<String>, results: &mut Results) -> bool {
+    let Some(why) = missing else { return true };
+    eprintln!("versus: without {what}: {why}");
+    results.absent.push((what.to_owned(), why));
+    false
+}
+
+/// One subject in one round.
+struct Measure<'a> {
+    round: u32,
+    rounds: u32,
+    seconds: u32,
+    works: &'a [Work],
+    stopped: &'a AtomicBool,
+}
+
+impl Measure<'_> {
+    /// Set it up, do all works, take it down.
+    ///
+    /// # Errors
+    /// It cannot be set up. A work that fails is written down.
+    fn subject(&mut self, subject: &'static Subject, progress: &mut Progress, results: &mut Results) -> io::Result<()> {
+        let mut world = subject.build()?;
+        for work in self.works {
+            let step = format!("round {} of {}: {}, {}", self.round + 1, self.rounds, subject.words, work.words());
+            progress.step(&step);
+            let measured = work.measure(&mut world, self.seconds);
+            if self.stopped.load(Ordering::Relaxed) {
+                break; // the signal may have ended the tools, too
+            }
+            match measured {
+                Ok(values) => results.add(self.round, subject, values),
+                Err(error) => results.failures.push(format!("{step}: {error}")),
+            }
+        }
+        Ok(())
+    }
+}
