@@ -59,9 +59,8 @@ impl Ring {
             let asked = self.guess.min(wanted).min(spare.len());
             self.read(&mut spare[..asked])?;
             let (kept, answer) = keep(&mut spare[..asked], &self.results, losses);
-            if kept > 0 {
-                self.size = (spare[..kept].iter().map(Frame::len).sum::<usize>() / kept).max(1);
-            }
+            let octets: usize = spare[..kept].iter().map(Frame::len).sum();
+            self.size = octets.checked_div(kept).unwrap_or(self.size).max(1);
             batch.commit(kept);
             let empty = matches!(answer, Answer::Empty);
             self.guess = if empty { kept + 2 } else { asked * 2 }.clamp(2, BURST);

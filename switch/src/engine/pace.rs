@@ -69,12 +69,12 @@ impl Pace {
 
     /// A round has ended at `now` (nanoseconds), and no port has anything left: look again, rather than sleep?
     pub(super) fn looks(&mut self, now: u64) -> bool {
-        if self.frames > 0 {
+        if let Some(size) = self.octets.checked_div(self.frames) {
             self.end_of_look(true, now);
             // Beyond that one interval is as good as another.
             let interval = now.saturating_sub(self.last).min(2 * OFTEN_NS);
             self.interval = (self.interval * 7 + interval) / 8;
-            self.size = (self.size * 7 + self.octets / self.frames) / 8;
+            self.size = (self.size * 7 + size) / 8;
             self.last = now;
             (self.frames, self.octets) = (0, 0);
             self.looking = self.interval < OFTEN_NS && self.size < SMALL_OCTETS && now >= self.paused_until;
