@@ -106,6 +106,8 @@ pub(crate) fn send_each<'a>(
                 losses.count_refused();
                 return Ok(Sent { taken, stopped: Some(Stop::Refused) });
             }
+            // What was taken must not be lost sight of: the next call fails, too, and tells.
+            Err(SendFault::Health(_)) if taken > 0 => break,
             Err(SendFault::Health(error)) => return Err(error),
         }
     }

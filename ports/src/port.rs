@@ -64,7 +64,8 @@ pub trait Port: Send {
 pub struct Sent {
     /// Frames taken, counted from the first.
     pub taken: usize,
-    /// Why the one after them was not; `None` when all were taken.
+    /// Why the one after them was not; `None` when all were taken, or some and the port's health is to blame, which the
+    /// next call tells.
     pub stopped: Option<Stop>,
 }
 
@@ -90,7 +91,12 @@ pub(crate) fn send_one_by_one<P: Port + ?Sized>(
             port.send(batch, rest).inspect_err(|_| (at..picks.len()).for_each(|place| lost(place, Stop::Full)))?;
         at += sent.taken;
         match sent.stopped {
-            None => break,
+            // It came so far before the port's health ended it; the next call says so.
+            None if sent.taken > 0 => {}
+            None => {
+                (at..picks.len()).for_each(|place| lost(place, Stop::Full));
+                break;
+            }
             Some(Stop::Refused) => {
                 lost(at, Stop::Refused);
                 at += 1;

@@ -7,8 +7,9 @@
 //!   words, each of which is read in one piece. Whether they were read at the same moment does not matter: the
 //!   answer is only *which* slot to load, and the caller loads it and looks whether the address is still there.
 //! - **Prefetching.** A plain load would do as well, but stays in the reorder buffer until its line is there:
-//!   after a dozen of them nothing moves. A prefetch retires at once. What each gives stands in the head of the
-//!   benchmark `mac_table`.
+//!   after a dozen of them nothing moves. A prefetch retires at once.
+//!
+//! What they give stands in the head of the benchmark `mac_table`.
 //!
 //! Which of them the processor has is asked once, when a table is made. Elsewhere, and in the model, scalar
 //! code does it all.
@@ -202,5 +203,53 @@ mod x86 {
     pub(in super::super) fn prefetch(bucket: &Bucket) {
         // SAFETY: a prefetch reads nothing and faults never; SSE is part of the architecture.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(bucket).cast()) };
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64", not(feature = "model")))]
+mod tests {
+    use super::super::bucket::Entry;
+    use super::super::tests::SECRET;
+    use super::*;
+    use frame::PortId;
+
+    #[test]
+    fn the_vector_answers_as_word_by_word_does() {
+        let Some(vector) = Avx512::detect() else {
+            return println!("this processor has no AVX-512: nothing to compare");
+        };
+        let (bucket, key) = (Bucket::default(), |number: u64| key_of(MacAddr::from_u64(0x0242_0a00_0000 + number)));
+        let locked = bucket.try_lock(1).unwrap();
+        for filled in 0..=SLOTS {
+            for number in 0..16 {
+                let (by_vector, by_word) = (vector.matches(&bucket, key(number)), Scalar.matches(&bucket, key(number)));
+                assert_eq!(by_vector, by_word, "{filled} filled, address {number}");
+                assert_eq!(by_word, if number < filled as u64 { 1 << number } else { 0 });
+            }
+            // An empty slot is a word of zeros, and the meta word is no slot.
+            assert_eq!(vector.matches(&bucket, 0), Scalar.matches(&bucket, 0));
+            let meta = bucket.word(SLOTS.min(6)).load(Acquire);
+            assert_eq!(vector.matches(&bucket, meta), Scalar.matches(&bucket, meta));
+            if filled < SLOTS {
+                locked.put(filled, Entry::learned(key(filled as u64), PortId(4095), 14), 255);
+            }
+        }
+    }
+
+    #[test]
+    fn the_vector_seeks_as_word_by_word_does() {
+        let Some(vector) = Avx512::detect() else {
+            return println!("this processor has no AVX-512: nothing to compare");
+        };
+        for buckets in [2, 3, 1756, 1 << 20] {
+            let hash = Hash::new(SECRET, buckets);
+            let macs: [MacAddr; BURST] =
+                std::array::from_fn(|n| MacAddr::from_u64((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let nothing = SoughtBurst { keys: [7; BURST], firsts: [7; BURST] };
+            let (mut by_vector, mut by_word) = (nothing, nothing);
+            vector.seek(&hash, &macs, &mut by_vector);
+            Scalar.seek(&hash, &macs, &mut by_word);
+            assert_eq!((by_vector.keys, by_vector.firsts), (by_word.keys, by_word.firsts), "{buckets} buckets");
+        }
     }
 }

@@ -177,8 +177,8 @@ impl Port for MemoryQueue {
                 batch.commit(ready);
             } else if link == Link::Gone {
                 return Err(gone());
-            } else if self.shared.bells[self.index].sleeps(&mut self.inbound) {
-                break;
+            } else if self.shared.bells[self.index].sleeps(&mut self.inbound) && self.shared.link() == link {
+                break; // the link's end, too, rings only who sleeps
             }
         }
         Ok(batch.len() - before)

@@ -99,7 +99,9 @@ impl Writer {
 
     /// The next `count` buffers hold frames: the reader may have them.
     pub(super) fn publish(&mut self, count: usize) {
-        self.at = self.at.forward(count, self.ring.slots.len());
+        let size = self.ring.slots.len();
+        assert!(count <= size - self.at.number.wrapping_sub(self.read), "beyond the room there is");
+        self.at = self.at.forward(count, size);
         self.ring.written.store(self.at.number, Ordering::Release);
     }
 }
@@ -126,6 +128,7 @@ impl Reader {
 
     /// Done with the next `count` frames: the writer may have their buffers.
     pub(super) fn release(&mut self, count: usize) {
+        assert!(count <= self.written.wrapping_sub(self.at.number), "beyond the frames that are there");
         self.at = self.at.forward(count, self.ring.slots.len());
         self.ring.read.store(self.at.number, Ordering::Release);
     }

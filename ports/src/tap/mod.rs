@@ -39,7 +39,7 @@ use frame::{Batch, offload::VNET_HEADER_OCTETS};
 use crate::losses::{self, Losses};
 use crate::port::{self, Stop};
 use crate::{Port, Sent, sys};
-use ring::Ring;
+use ring::{Ring, RingFault};
 
 /// Always with `IFF_MULTI_QUEUE`, so that a later start may attach with another number of queues.
 const FLAGS: u16 = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE) as u16;
@@ -51,8 +51,9 @@ const UDP_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 /// One queue of a TAP with virtio-net headers.
 pub struct TapQueue {
     name: Arc<str>,
-    file: File,
+    // Before the file: a ring names its descriptor.
     way: Way,
+    file: File,
     losses: Arc<Losses>,
 }
 
@@ -135,8 +136,9 @@ impl Port for TapQueue {
         let losses = Arc::clone(&self.losses);
         if let Some(ring) = self.ring() {
             match ring.receive(batch, &losses) {
-                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => self.way = Way::Calls,
-                result => return result,
+                Err(RingFault::Unusable) => self.way = Way::Calls,
+                Err(RingFault::Health(error)) => return Err(error),
+                Ok(received) => return Ok(received),
             }
         }
         let Self { file, losses, .. } = self;
@@ -160,10 +162,15 @@ impl Port for TapQueue {
             return port::send_one_by_one(self, batch, picks, lost);
         }
         let losses = Arc::clone(&self.losses);
-        match self.ring() {
-            Some(ring) => ring.send(batch, picks, &losses, lost),
-            None => port::send_one_by_one(self, batch, picks, lost),
+        let mut done = 0;
+        if let Some(ring) = self.ring() {
+            match ring.send(batch, picks, &losses, lost, &mut done) {
+                Err(RingFault::Unusable) => self.way = Way::Calls,
+                Err(RingFault::Health(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
         }
+        port::send_one_by_one(self, batch, &picks[done..], &mut |place, stop| lost(done + place, stop))
     }
 
     fn losses(&self) -> Option<Arc<Losses>> {

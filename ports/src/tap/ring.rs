@@ -24,6 +24,18 @@ use io_uring::{IoUring, opcode, squeue, types};
 use crate::losses::{Losses, SendFault};
 use crate::port::Stop;
 
+/// Why the ring did not do it.
+#[derive(Debug)]
+pub(super) enum RingFault {
+    /// It must be dropped, and the frames be read or written without it: none is in flight.
+    Unusable,
+    /// The port's health.
+    Health(io::Error),
+}
+
+/// Calls that may fail one after the other before the ring is given up: more than signals would explain.
+const FAULTS: u32 = 1000;
+
 /// The ring of one queue, with room for a burst. The kernel keeps about 8 KiB for it.
 pub(super) struct Ring {
     uring: IoUring,
@@ -34,6 +46,8 @@ pub(super) struct Ring {
     guess: usize,
     /// Octets of the frames that came last, in the mean.
     size: usize,
+    /// Calls that have failed one after the other.
+    faults: u32,
 }
 
 impl Ring {
@@ -43,18 +57,25 @@ impl Ring {
     /// The kernel has no `io_uring`, is too old, or may not give one to this process.
     pub(super) fn new(file: impl AsFd) -> io::Result<Self> {
         let uring = IoUring::new(BURST as u32)?;
-        Ok(Self { uring, queue: types::Fd(file.as_fd().as_raw_fd()), results: [0; BURST], guess: 2, size: 1 })
+        Ok(Self {
+            uring,
+            queue: types::Fd(file.as_fd().as_raw_fd()),
+            results: [0; BURST],
+            guess: 2,
+            size: 1,
+            faults: 0,
+        })
     }
 
     /// Append frames to `batch` until it is full or nothing is ready.
     ///
     /// # Errors
-    /// The port's health; `EOPNOTSUPP` where this cannot be done with the queue.
-    pub(super) fn receive(&mut self, batch: &mut Batch, losses: &Losses) -> io::Result<usize> {
+    /// [`RingFault`].
+    pub(super) fn receive(&mut self, batch: &mut Batch, losses: &Losses) -> Result<usize, RingFault> {
         let before = batch.len();
         while !batch.is_full() {
             // As many of the size that came last as are wanted.
-            let wanted = batch.octets_wanted() / self.size + 1;
+            let wanted = (batch.octets_wanted() / self.size).saturating_add(1);
             let spare = batch.spare();
             let asked = self.guess.min(wanted).min(spare.len());
             self.read(&mut spare[..asked])?;
@@ -67,27 +88,32 @@ impl Ring {
             match answer {
                 Answer::Frames => {}
                 Answer::Empty => break,
-                Answer::Fault(error) => return Err(error),
+                Answer::Fault(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                    return Err(RingFault::Unusable);
+                }
+                Answer::Fault(error) => return Err(RingFault::Health(error)),
             }
         }
         Ok(batch.len() - before)
     }
 
-    /// Write the picked frames, one request each; `lost` hears of those that were not taken, by their place.
+    /// Write the picked frames, one request each; `lost` hears of those that were not taken, by their place, and `done`
+    /// counts those that are dealt with.
     ///
     /// # Errors
-    /// The port's health.
+    /// [`RingFault`]. With the port's health, `lost` has heard of every frame that was not taken.
     pub(super) fn send(
         &mut self,
         batch: &Batch,
         picks: &[u16],
         losses: &Losses,
         lost: &mut dyn FnMut(usize, Stop),
-    ) -> io::Result<()> {
-        for (turn, picks) in picks.chunks(BURST).enumerate() {
-            self.write(batch, picks)?;
+        done: &mut usize,
+    ) -> Result<(), RingFault> {
+        for chunk in picks.chunks(BURST) {
+            self.write(batch, chunk)?;
             let mut health = Ok(());
-            for (place, result) in self.results[..picks.len()].iter().enumerate().filter(|(_, result)| **result < 0) {
+            for (place, result) in self.results[..chunk.len()].iter().enumerate().filter(|(_, result)| **result < 0) {
                 let stop = match SendFault::from_error(io::Error::from_raw_os_error(-result)) {
                     SendFault::Refused => {
                         losses.count_refused();
@@ -95,37 +121,40 @@ impl Ring {
                     }
                     SendFault::Full | SendFault::Interrupted => Stop::Full,
                     SendFault::Health(error) => {
-                        health = Err(error);
+                        health = Err(RingFault::Health(error));
                         Stop::Full
                     }
                 };
-                lost(turn * BURST + place, stop);
+                lost(*done + place, stop);
             }
-            health?;
+            *done += chunk.len();
+            if health.is_err() {
+                (*done..picks.len()).for_each(|place| lost(place, Stop::Full));
+                return health;
+            }
         }
         Ok(())
     }
 
-    fn read(&mut self, frames: &mut [Frame]) -> io::Result<()> {
+    fn read(&mut self, frames: &mut [Frame]) -> Result<(), RingFault> {
         for (place, frame) in frames.iter_mut().enumerate() {
             let area = frame.receive_area_with_header();
-            let request =
-                opcode::Read::new(self.queue, area.as_mut_ptr(), area.len() as u32).rw_flags(libc::RWF_NOWAIT).build();
+            let request = opcode::Read::new(self.queue, area.as_mut_ptr(), area.len() as u32);
+            let request = request.rw_flags(libc::RWF_NOWAIT).build().user_data(place as u64);
             // SAFETY: the request names a part of a buffer that `frames` borrows mutably until `finish` below has seen
-            // its completion.
-            unsafe { self.push(&request.user_data(place as u64))? };
+            // its completion. Where `finish` has not, it is not submitted, and the caller drops the ring.
+            unsafe { self.push(&request)? };
         }
         self.finish(frames.len())
     }
 
-    fn write(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<()> {
+    fn write(&mut self, batch: &Batch, picks: &[u16]) -> Result<(), RingFault> {
         for (place, &pick) in picks.iter().enumerate() {
             let piece = batch[pick as usize].with_header();
-            let request =
-                opcode::Write::new(self.queue, piece.as_ptr(), piece.len() as u32).rw_flags(libc::RWF_NOWAIT).build();
-            // SAFETY: the request names a part of a buffer that `batch` borrows until `finish` below has seen its
-            // completion; the kernel only reads it.
-            unsafe { self.push(&request.user_data(place as u64))? };
+            let request = opcode::Write::new(self.queue, piece.as_ptr(), piece.len() as u32);
+            let request = request.rw_flags(libc::RWF_NOWAIT).build().user_data(place as u64);
+            // SAFETY: as in `read`, with a buffer that `batch` borrows; the kernel only reads it.
+            unsafe { self.push(&request)? };
         }
         self.finish(picks.len())
     }
@@ -133,23 +162,26 @@ impl Ring {
     /// Put a request into the ring.
     ///
     /// # Safety
-    /// What the request names must live until [`Ring::finish`] has returned.
-    unsafe fn push(&mut self, request: &squeue::Entry) -> io::Result<()> {
+    /// What the request names must live until [`Ring::finish`] has returned well, or the ring is dropped.
+    unsafe fn push(&mut self, request: &squeue::Entry) -> Result<(), RingFault> {
         // SAFETY: as the caller promises.
-        unsafe { self.uring.submission().push(request) }.map_err(io::Error::other)
+        unsafe { self.uring.submission().push(request) }.map_err(|_| RingFault::Unusable)
     }
 
     /// Have the kernel carry out what is in the ring, and return when all `count` requests are answered.
-    fn finish(&mut self, count: usize) -> io::Result<()> {
+    fn finish(&mut self, count: usize) -> Result<(), RingFault> {
         let mut answered = 0;
         while answered < count {
-            if let Err(error) = self.uring.submit_and_wait(count - answered) {
-                // Taken up are all requests or none: what could be retried is, and with none in flight it may fail.
-                let passing = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY));
-                let untouched = self.uring.submission().len() == count;
-                if !passing && untouched {
-                    return Err(error);
+            if self.uring.submit_and_wait(count - answered).is_err() {
+                // An interruption, or memory that is short, passes: what was taken up is waited for, and the rest offered
+                // again. With nothing taken up, the ring may be given up instead.
+                self.faults += 1;
+                let in_flight = (count - answered).saturating_sub(self.uring.submission().len());
+                if self.faults > FAULTS && in_flight == 0 && self.uring.completion().is_empty() {
+                    return Err(RingFault::Unusable);
                 }
+            } else {
+                self.faults = 0;
             }
             for completion in self.uring.completion() {
                 if let Some(result) = self.results.get_mut(completion.user_data() as usize) {

@@ -130,6 +130,7 @@ impl Messages {
                         losses.count_refused();
                         return Ok(Sent { taken, stopped: Some(Stop::Refused) });
                     }
+                    Err(SendFault::Health(_)) if taken > 0 => return Ok(Sent { taken, stopped: None }),
                     Err(SendFault::Health(error)) => return Err(error),
                 }
             }

@@ -25,7 +25,7 @@
 //! - A peer moved to another namespace, a rename, down and up again: the same socket goes on.
 //! - Frames that are sent too short (13 octets) or too long (MTU + 18) are taken and dropped in silence, so they are
 //!   refused here. MTU + 18 holds whatever the tags; the kernel measures received ones likewise.
-//! - A frame lies in one chunk of 4096 octets, of which the kernel leaves 256 free, so the MTU is at most
+//! - A frame lies in one chunk of at most 4096 octets, of which the kernel leaves 256 free, so the MTU is at most
 //!   [`MAX_MTU`], 3822. In native mode the kernel allows the peer 3506.
 //! - An unfinished checksum arrives as it is, with nothing that tells of it: the container's end has to have its offloads
 //!   off ([`crate::ethtool::offloads_off`]). A super-frame is longer than a chunk, and dropped.
@@ -39,11 +39,11 @@
 //! # Queues
 //! One socket for each queue of the link, one queue for each worker; the link is to have as many
 //! ([`crate::ethtool::set_queues`]). All send. One receives, because the peer sends by one queue and the kernel's generic
-//! XDP does not tell queues of a veth apart (measured: all of 64 flows by two queues arrived on the first); which worker
-//! that is goes by the link's number, so several ports share the workers.
+//! XDP does not tell queues of a veth apart (measured: all of 64 flows by two queues arrived on the first); it is the
+//! first, and the engine deals first queues out among its workers.
 //!
-//! Each queue has 2048 chunks to receive with and 512 to send with, of 2048 octets (MTU up to 1774) or 4096: 5 or 10 MiB
-//! of pinned memory.
+//! Each queue, also one that never receives, has 2048 chunks to receive with and 512 to send with, of 2048 octets (MTU up to
+//! 1774) or 4096: 5 or 10 MiB of pinned memory for each worker.
 //!
 //! # What was tried
 //! Frames of 60 octets from one namespace to another through a bare forwarder of one thread, two CPUs, thousands a second;
@@ -160,10 +160,7 @@ pub fn open_index(name: &str, index: u32, mtu: u32, queues: usize) -> Result<Vec
         losses: Arc::clone(&losses),
         _attachment: Arc::clone(&attachment),
     };
-    let mut opened: Vec<XdpQueue> = sockets.into_iter().map(queue).collect();
-    // The one that receives is another worker's for the next link.
-    opened.rotate_right(index as usize % queues);
-    Ok(opened)
+    Ok(sockets.into_iter().map(queue).collect())
 }
 
 impl XdpQueue {

@@ -151,8 +151,9 @@ impl XdpSocket {
                     Some(libc::EINTR) => {}
                     // Its budget is used up, or memory or the send buffer: with progress it is the first.
                     Some(libc::EAGAIN | libc::ENOBUFS | libc::EBUSY) if waiting < before => {}
-                    Some(libc::EAGAIN | libc::ENOBUFS | libc::EBUSY) => break,
-                    _ => return Err(error),
+                    Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV | libc::EBADF) => return Err(error),
+                    // What is left leaves with the next burst. A wrong guess here costs a delay, not the port.
+                    _ => break,
                 },
                 Ok(()) if waiting < before => {}
                 Ok(()) => break,

@@ -236,3 +236,24 @@ fn finds_a_slot_for_every_address_up_to_the_capacity() {
         assert!(fill > 680, "capacity {capacity}: {fill}");
     }
 }
+
+#[test]
+fn a_burst_is_answered_as_far_as_the_shorter_slice_goes() {
+    let table = table(1024, Millis(300_000), None);
+    let macs: Vec<MacAddr> = (0..100).map(mac).collect();
+    for (number, mac) in macs.iter().enumerate() {
+        table.learn(*mac, PortId(number as u16), Millis(0));
+    }
+    for (asked, room) in [(100, 100), (40, 64), (40, 72), (64, 40), (0, 5), (31, 1)] {
+        let mut found = vec![None; room];
+        table.lookup_burst(&macs[..asked], Millis(0), &mut found);
+        for (at, found) in found.iter().enumerate() {
+            let expected = (at < asked).then_some(Destination::Port(PortId(at as u16)));
+            assert_eq!(*found, expected, "{at} of {asked} in {room}");
+        }
+    }
+    let mut sought = Vec::new();
+    table.seek_burst(&macs, &mut sought);
+    let ports = sought.iter().map(|sought| table.lookup_sought(*sought, Millis(0)));
+    assert!(ports.enumerate().all(|(at, found)| found == Some(Destination::Port(PortId(at as u16)))));
+}

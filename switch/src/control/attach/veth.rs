@@ -114,7 +114,8 @@ fn open_xdp(
     set.map_err(|error| {
         system("cannot give the veth a queue for each worker (fewer workers, or a new endpoint, do)", error)
     })?;
-    let mtu = home.links.by_index(host.ifindex).map_err(netlink)?.map_or(0, |link| link.mtu);
+    let gone = || system("the veth's host end is gone", io::ErrorKind::NotFound.into());
+    let mtu = home.links.by_index(host.ifindex).map_err(netlink)?.ok_or_else(gone)?.mtu;
     let opened = ports::xdp::open_index(&host.name, host.ifindex, mtu, queues).map_err(xdp)?;
     home.links.set_up(host.ifindex).map_err(netlink)?;
     Ok(boxed(opened))
