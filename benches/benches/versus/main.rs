@@ -19,7 +19,7 @@
 //! other subject's: what the kernel does in a softirq is charged to whoever was running, or to `ksoftirqd`, and to the
 //! switch only if that was the switch. Only *all s/GB* compares costs.
 //!
-//! The senders slow down with a bridge, which does its work in their context; a TAP or AF_PACKET does not slow them
+//! The senders slow down with a bridge, which does its work in their context; a TAP or `AF_PACKET` does not slow them
 //! down, and drops what its queue cannot hold. UDP and 60-octet frames therefore overrun every subject: they are rates
 //! under overload, not rates without loss.
 //!
@@ -43,21 +43,21 @@
 //! | only super-frames written at once | 0.71 | 0.56 | 0.73 | 1.41 | 2.1 |
 //! | level-triggered | 0.77 | 0.63 | 0.75 | 1.33 | 2.0 |
 //! | readv into small buffers and a shared large one | 0.81 | 0.47 | 0.74 | 1.36 | 2.1 |
-//! | IFF_NAPI | 0.75 | 0.56 | 0.69 | 1.37 | 2.0 |
+//! | `IFF_NAPI` | 0.75 | 0.56 | 0.69 | 1.37 | 2.0 |
 //! | 30 us of looking before sleep, whatever the frames | 0.84 | 0.57 | 0.82 | **0.83** | 2.4 |
-//! | io_uring: writes only, a burst in one call | 0.82 | **0.71** | 0.89 | 1.53 | 1.1 |
-//! | io_uring: linked reads | 0.84 | 0.56 | 0.91 | 1.31 | 0.03 |
-//! | io_uring: multishot reads | 0.80 | 0.53 | 0.92 | 1.48 | 0.04 |
-//! | io_uring: bursts of reads that do not wait, registered buffers | **0.85** | 0.70 | **1.13** | 1.57 | 0.02 |
+//! | `io_uring`: writes only, a burst in one call | 0.82 | **0.71** | 0.89 | 1.53 | 1.1 |
+//! | `io_uring`: linked reads | 0.84 | 0.56 | 0.91 | 1.31 | 0.03 |
+//! | `io_uring`: multishot reads | 0.80 | 0.53 | 0.92 | 1.48 | 0.04 |
+//! | `io_uring`: bursts of reads that do not wait, registered buffers | **0.85** | 0.70 | **1.13** | 1.57 | 0.02 |
 //!
 //! In use: the last one without registered buffers (they pin 4 MiB a TAP; 452,000 instead of 507,000 small frames a second in
-//! another run), with looking where frames are small. Of io_uring also tried: many reads in flight (each frame wakes all of
+//! another run), with looking where frames are small. Of `io_uring` also tried: many reads in flight (each frame wakes all of
 //! them, and some go to kernel threads and overtake) and linked writes (they overtake). In a run that other work disturbed,
 //! four streams had 17.3 Gb/s with plain bursts, 13.8 to 14.0 with 20 or 30 us of sleep after super-frames (as network cards
-//! moderate interrupts), 15.8 with IFF_NAPI, 16.2 with two queues and threads. Octets a burst before it is sent, four
+//! moderate interrupts), 15.8 with `IFF_NAPI`, 16.2 with two queues and threads. Octets a burst before it is sent, four
 //! streams through the whole switch: 64 KiB 11.1 Gb/s, 128 KiB 13.1, 512 KiB 15.2, 4 MiB 16.0.
 //!
-//! AF_XDP: see `ports/src/xdp/mod.rs`.
+//! `AF_XDP`: see `ports/src/xdp/mod.rs`.
 #![forbid(unsafe_code)]
 
 mod figure;
