@@ -146,7 +146,7 @@ mod tests {
         assert!(batch.is_full() && batch.octets() == 150 && batch.len() == 3);
         batch.clear();
         assert!(!batch.is_full() && batch.octets() == 0);
-        (0..4).for_each(|_| drop(batch.push()));
+        (0..4).for_each(|_| assert!(batch.push().is_some()));
         assert!(batch.is_full() && batch.push().is_none());
     }
 }
