@@ -268,30 +268,6 @@ impl MacTable {
         Sought { key, first }
     }
 
-    /// [`MacTable::seek`] for each of `macs`, appended to `sought`: many take less time together.
-    pub fn seek_burst(&self, macs: &[MacAddr], sought: &mut Vec<Sought>) {
-        match self.vector {
-            Vector::Scalar => self.seek_burst_by(line::Scalar, macs, sought),
-            #[cfg(all(target_arch = "x86_64", not(feature = "model")))]
-            Vector::Avx512(avx512) => self.seek_burst_by(avx512, macs, sought),
-        }
-    }
-
-    #[inline]
-    fn seek_burst_by(&self, by: impl Compare, macs: &[MacAddr], sought: &mut Vec<Sought>) {
-        let (bursts, rest) = macs.as_chunks::<BURST>();
-        let mut burst = SoughtBurst { keys: [0; BURST], firsts: [0; BURST] };
-        for macs in bursts {
-            by.seek(&self.hash, macs, &mut burst);
-            sought.extend(burst.keys.iter().zip(&burst.firsts).map(|(key, first)| {
-                let first = *first as usize;
-                line::prefetch(self.bucket(first));
-                Sought { key: *key, first }
-            }));
-        }
-        sought.extend(rest.iter().map(|mac| self.seek(*mac)));
-    }
-
     /// Where is the station? `None` when nobody has been heard from with that address within the ageing
     /// time. Group addresses are never in the table.
     #[inline]

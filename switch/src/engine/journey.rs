@@ -23,7 +23,7 @@ use forwarding::mac_table::Sought;
 use forwarding::{AdmitRules, MacTable, admit, learn_sought, look_up_sought};
 use frame::ethernet::{self, ether_type};
 use frame::step::{Learned, Lookup};
-use frame::{Batch, DropReason, Frame, MacAddr, Millis, Observer, PortId, Step, Verdict};
+use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
 
 use super::Shared;
 use super::gateway::NextHops;
@@ -52,32 +52,12 @@ pub(super) struct SoughtPair {
     source: Sought,
 }
 
-/// Where the MAC table has the addresses of a burst.
-pub(super) struct SoughtBurst {
-    addresses: Vec<MacAddr>,
-    sought: Vec<Sought>,
-}
-
-impl SoughtBurst {
-    /// For bursts of so many frames.
-    pub(super) fn with_capacity(frames: usize) -> Self {
-        Self { addresses: Vec::with_capacity(2 * frames), sought: Vec::with_capacity(2 * frames) }
-    }
-
-    /// What a burst does before its first frame sets out: by the time an address is looked up, its line of the MAC table is
-    /// in the cache, and all lines of the burst come at the same time.
-    pub(super) fn seek(&mut self, burst: &Batch, table: &MacTable) {
-        self.addresses.clear();
-        self.addresses.extend(burst.iter().flat_map(|frame| ethernet::addresses(frame.octets())));
-        self.sought.clear();
-        table.seek_burst(&self.addresses, &mut self.sought);
-    }
-
-    /// The two of frame `index` of the burst.
-    #[inline]
-    pub(super) fn pair(&self, index: usize) -> SoughtPair {
-        SoughtPair { destination: self.sought[2 * index], source: self.sought[2 * index + 1] }
-    }
+/// What a burst does before its first frame sets out: by the time an address is looked up, its line of the MAC table is in
+/// the cache, and all lines of the burst come at the same time.
+#[inline]
+pub(super) fn seek(frame: &Frame, table: &MacTable) -> SoughtPair {
+    let [destination, source] = ethernet::addresses(frame.octets());
+    SoughtPair { destination: table.seek(destination), source: table.seek(source) }
 }
 
 /// Take a frame from its port to its verdict; `sought` is where the MAC table has its two addresses. Frames that the switch makes on the way lie in the outbox afterwards; the

@@ -6,7 +6,7 @@
 //!
 //! Memory, besides what its ports keep: 240 buffers of 66 KB of address space (64 of the burst, 128 of the outbox, 48 that
 //! super-frames are cut into), of which the system backs only pages that a frame has been in: about 1 MiB for frames of
-//! 1,500 octets and 16 MiB at the very most; and 4 KiB of addresses sought.
+//! 1,500 octets and 16 MiB at the very most; and 2 KiB of addresses sought.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -22,7 +22,7 @@ use ports::Port;
 use super::counters::{PerWorker, PortCount};
 use super::egress::{Egress, Lane, Slot};
 use super::gateway::NextHops;
-use super::journey::{Context, SoughtBurst, journey};
+use super::journey::{Context, SoughtPair, journey, seek};
 use super::outbox::{Outbox, Target};
 use super::pace::Pace;
 use super::tables::{NetworkView, Snapshot};
@@ -61,7 +61,7 @@ pub(super) struct Worker {
     burst: Batch,
     pace: Pace,
     /// Where the MAC table has the addresses of each frame of the burst.
-    sought: SoughtBurst,
+    sought: Vec<SoughtPair>,
     outbox: Outbox,
     next_hops: NextHops,
     tracing: Tracing,
@@ -90,7 +90,7 @@ impl Worker {
             nothing: Arc::default(),
             egress: Egress::new(index),
             burst: Batch::with_enough(BURST, WARM_OCTETS),
-            sought: SoughtBurst::with_capacity(BURST),
+            sought: Vec::with_capacity(BURST),
             pace: Pace::new(),
             outbox: Outbox::new(),
             next_hops: NextHops::default(),
@@ -193,7 +193,8 @@ impl Worker {
         let snapshot = std::mem::replace(&mut self.snapshot, Arc::clone(&self.nothing));
         if let Some(view) = snapshot.network_of(port) {
             let now = self.shared.clock.now();
-            self.sought.seek(&self.burst, &view.tables.mac);
+            self.sought.clear();
+            self.sought.extend(self.burst.iter().map(|frame| seek(frame, &view.tables.mac)));
             for index in 0..self.burst.len() {
                 if self.tracing.is_on() {
                     self.decide_traced(index, port, &snapshot, view, now);
@@ -236,7 +237,7 @@ impl Worker {
             shared: &self.shared,
             worker: self.index,
         };
-        journey(&mut self.burst[index], self.sought.pair(index), &mut context, observer)
+        journey(&mut self.burst[index], self.sought[index], &mut context, observer)
     }
 
     fn decide_traced(&mut self, index: usize, port: PortId, snapshot: &Snapshot, view: &NetworkView, now: Millis) {
