@@ -65,7 +65,7 @@
 //! | veth | TCP 1 | TCP 4 | 60 octets | RTT p50 | CPU ns a small frame |
 //! | --- | --- | --- | --- | --- | --- |
 //! | `recvmmsg` and `sendmmsg` | 0.85 | **0.47** | 0.66 | **1.24** | 3,504 |
-//! | TPACKET_V2 ring of 126 slots of 64 KiB, `sendmmsg` | **0.89** | 0.41 | **1.04** | 1.27 | 2,203 |
+//! | `TPACKET_V2` ring of 126 slots of 64 KiB, `sendmmsg` | **0.89** | 0.41 | **1.04** | 1.27 | 2,203 |
 //! | the same ring of 8 slots | 0.86 | 0.41 | 1.02 | 1.31 | 2,063 |
 //! | ring of slots of 2 KiB, larger frames by `recvmsg` | 0.78 | 0.36 | 0.90 | 1.35 | 2,146 |
 //!
