@@ -1,0 +1,2 @@
+//! How does dockerd talk to the switch?
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! How does a network reach the host and the world outside?
+#![forbid(unsafe_code)]
