@@ -12,8 +12,8 @@
 //!
 //! A reply leaves by the port the message came in by, and by no other.
 //!
-//! Not done: broadcast replies (RFC 5227, 2.6, which advises against them in general); a guard that refuses claims by
-//! port.
+//! Not done: broadcast replies (RFC 5227, 2.6, which advises against them in general). Whether a claim is its port's to
+//! make has been asked before, where ports are guarded.
 
 use std::net::Ipv4Addr;
 
@@ -35,7 +35,8 @@ pub struct ResponderRules {
     pub gateway: Option<(Ipv4Addr, MacAddr)>,
     /// The network's address and prefix length, in bits: senders outside it are not noted. `None` notes all.
     pub subnet: Option<(Ipv4Addr, u8)>,
-    /// Answer for neighbors that are known, and spare the others the broadcast (`arp=suppress`).
+    /// Answer for neighbors that are known, and spare the others the broadcast (`arp=suppress`). Not for a port that is
+    /// kept from reaching them.
     pub suppress: bool,
 }
 

@@ -7,7 +7,7 @@
 //! The MTU counts IP octets, so the Ethernet header and any VLAN tags come on top of it. A super-frame is
 //! measured by its longest segment: that is what it becomes on a wire.
 //!
-//! Not done: whether the source address is the one its port was given; that is the guard's question. There is
+//! Not done: whether the addresses are those its port was given; that is [`mod@crate::guard`]'s question. There is
 //! no FCS to check: the kernel removes it.
 
 use frame::ethernet::{EthernetHeader, HEADER_OCTETS, header_octets};
@@ -21,7 +21,7 @@ pub struct AdmitRules {
     /// Let 01-80-C2-00-00-00 to -0F pass, which a bridge keeps to itself (IEEE 802.1Q table 8-1): spanning tree,
     /// LACP, LLDP between containers.
     pub forward_reserved: bool,
-    /// The gateway's own address, which no station may use as source.
+    /// The gateway's own address, which no station may use as source. `None` at the gateway's own port.
     pub gateway: Option<MacAddr>,
 }
 

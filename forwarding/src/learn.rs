@@ -11,11 +11,12 @@
 //! - **refused**: the control side or the gateway owns the address, or there is no more room.
 //!
 //! Learning comes before the look-up, so that a frame to its own sender is found on its own port. A frame
-//! whose source could not be learned is forwarded all the same; its answers are flooded.
+//! whose source could not be learned is forwarded all the same; its answers are flooded. Only from a guarded port
+//! ([`mod@crate::guard`]) a source that the control side or the gateway owns is refused: [`is_spoofed`].
 //!
 //! Not done: learning per VLAN. A network is one broadcast domain and its table knows addresses only.
 
-use frame::step::Learned;
+use frame::step::{LearnRefusal, Learned};
 use frame::{MacAddr, Millis, PortId};
 
 use crate::mac_table::{MacTable, Sought};
@@ -32,6 +33,13 @@ pub fn learn_sought(table: &MacTable, source: Sought, port: PortId, now: Millis)
     table.learn_sought(source, port, now)
 }
 
+/// Is the source address, by what learning said of it, another port's for good, or the gateway's? Then a frame from
+/// a guarded port is dropped as `SpoofedMac`.
+#[inline]
+pub const fn is_spoofed(learned: Learned) -> bool {
+    matches!(learned, Learned::Refused(LearnRefusal::Static { .. } | LearnRefusal::Gateway))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +54,20 @@ mod tests {
         assert_eq!(learn(&table, H1, PortId(3), Millis(10)), Learned::Refreshed);
         assert_eq!(learn(&table, H1, PortId(5), Millis(20)), Learned::Moved { from: PortId(3) });
         assert_eq!(table.lookup(H1, Millis(20)), Some(Destination::Port(PortId(5))));
+    }
+
+    #[test]
+    fn an_address_that_is_anothers_for_good_is_spoofed_and_one_that_moves_is_not() {
+        let table = MacTable::new(MacTableConfig::default()).unwrap();
+        let (h2, gateway) = (MacAddr([0x02, 0x42, 10, 0, 0, 3]), MacAddr([0x02, 0x42, 10, 0, 0, 1]));
+        table.set_static(H1, PortId(3)).unwrap();
+        table.set_gateway(gateway).unwrap();
+        for (mac, port, spoofed) in
+            [(H1, 3, false), (H1, 5, true), (gateway, 3, true), (h2, 3, false), (h2, 3, false), (h2, 5, false)]
+        {
+            assert_eq!(is_spoofed(learn(&table, mac, PortId(port), Millis(0))), spoofed, "{mac} on {port}");
+        }
+        let full = Learned::Refused(LearnRefusal::TableFull);
+        assert!(!is_spoofed(full) && !is_spoofed(Learned::Refused(LearnRefusal::PortLimit)));
     }
 }

@@ -41,9 +41,16 @@ drop_reasons! {
     ZeroSource         "zero-source"          "its source is the zero address, which no station can have"
     GatewaySource      "gateway-source"       "its source is the gateway's own address"
     ReservedGroup      "reserved-group"       "addressed to a link-local group (01-80-C2-00-00-0x), which a bridge never forwards"
+    // forwarding/guard
+    SpoofedArp         "spoofed-arp"          "its ARP or neighbor discovery message claims an address that is not its port's"
+    SpoofedIp          "spoofed-ip"           "its IP source is an address of this network, but not its port's"
+    // forwarding/learn, on a guarded port
+    SpoofedMac         "spoofed-mac"          "its source is the MAC address of another port"
     // forwarding/lookup, forwarding/flood
     SamePort           "same-port"            "its destination is on the port it came from"
     NoOtherPort        "no-other-port"        "no other port of the network is up"
+    // forwarding/isolate, forwarding/route
+    Isolated           "isolated"             "it is for another container, and this network keeps its containers apart (icc=false)"
     // forwarding/route
     NotRoutable        "not-routable"         "addressed to the gateway, but carries no IPv4 or ARP"
     BadIpHeader        "bad-ip-header"        "its IPv4 header is malformed or its checksum wrong"

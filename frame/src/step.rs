@@ -11,12 +11,16 @@ use crate::{DropReason, MacAddr, NetworkId, PortId};
 pub enum Step {
     /// `forwarding/admit`: the frame is one a switch may look at.
     Admitted,
+    /// `forwarding/guard`: it claims no address of the network that is not its port's.
+    Guarded,
     /// `forwarding/learn`: what its source address taught the MAC table.
     Learned(Learned),
     /// `arp/responder`: an ARP message was read.
     Arp(ArpStep),
     /// `forwarding/lookup`: where its destination address is.
     LookedUp(Lookup),
+    /// `forwarding/isolate`: its network keeps its endpoints apart, so that it may go to the gateway only.
+    Isolated,
     /// `forwarding/flood`: it goes to every other port of the network.
     Flooded {
         /// How many ports that is.
@@ -56,7 +60,7 @@ pub enum Learned {
     Refused(LearnRefusal),
 }
 
-/// Why an address was not learned. The frame is forwarded all the same.
+/// Why an address was not learned. The frame is forwarded all the same, unless its port is guarded and the address another's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LearnRefusal {
     /// A static entry says that the address is on another port.

@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forwarding::MacTableConfig;
+use forwarding::{Guard, MacTableConfig};
 use frame::{DropReason, MacAddr, NetworkId, OffloadHeader, PortId};
 use lanyard_switch as switch;
 use ports::Port;
 use ports::memory::{self, MemoryPeer};
 use switch::engine::counters::{PerWorker, PortCount};
-use switch::engine::{Engine, GatewayView, NetworkTables, NetworkView, PortView, Snapshot};
+use switch::engine::{Engine, GatewayView, HostGateway, NetworkTables, NetworkView, PortView, Snapshot};
 
 const GATEWAY_MAC: MacAddr = MacAddr([0x02, 0x42, 10, 0, 0, 1]);
 const LAN: NetworkId = NetworkId(0);
@@ -44,7 +44,12 @@ impl Bench {
     }
 
     fn publish(&self, members: &[u16]) {
-        let view = NetworkView {
+        self.publish_as(members, |_| {}, |_| None);
+    }
+
+    /// The same with a network changed and ports guarded.
+    fn publish_as(&self, members: &[u16], change: impl Fn(&mut NetworkView), guard: impl Fn(u16) -> Option<Guard>) {
+        let mut view = NetworkView {
             id: LAN,
             tables: Arc::clone(&self.tables),
             members: members.iter().copied().map(PortId).collect(),
@@ -53,9 +58,13 @@ impl Bench {
             suppress_arp: false,
             subnet: Some("10.0.0.0/24".parse().unwrap()),
             gateway: Some(GatewayView { ip: Ipv4Addr::new(10, 0, 0, 1), mac: GATEWAY_MAC }),
+            host_gateway: None,
+            icc: true,
             peers: Vec::new(),
         };
-        let ports = (0..self.peers.len()).map(|_| Some(PortView { network: LAN })).collect();
+        change(&mut view);
+        let port = |port| PortView { network: LAN, guard: guard(port).map(Arc::new) };
+        let ports = (0..self.peers.len()).map(|number| Some(port(number as u16))).collect();
         let mut snapshot = Snapshot::default();
         snapshot.networks.push(Some(Arc::new(view)));
         snapshot.ports = ports;
@@ -98,6 +107,11 @@ impl Bench {
 
 fn host(number: u8) -> MacAddr {
     MacAddr::from_ipv4(Ipv4Addr::new(10, 0, 0, number))
+}
+
+/// The MAC address of the host on a port: hosts are numbered from 10.
+fn host_mac(port: usize) -> MacAddr {
+    host(10 + port as u8)
 }
 
 fn frame(to: MacAddr, from: MacAddr, payload: &[u8]) -> Vec<u8> {
@@ -243,6 +257,115 @@ fn the_gateway_answers_arp_and_nobody_else_hears_it() {
         let known =
             bench.tables.neighbors(|t| t.get(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10)), bench.engine.clock().now()));
         assert_eq!(known.unwrap().mac, Some(host(10)));
+    });
+}
+
+/// The last of the ports becomes the host's, with the gateway's MAC address.
+fn host_gateway(bench: &Bench, icc: bool, guard: impl Fn(u16) -> Option<Guard>) -> usize {
+    let host = bench.peers.len() as u16 - 1;
+    bench.tables.mac.forget(GATEWAY_MAC);
+    bench.tables.mac.set_static(GATEWAY_MAC, PortId(host)).unwrap();
+    let change = |view: &mut NetworkView| {
+        (view.gateway, view.icc) = (None, icc);
+        view.host_gateway = Some(HostGateway { port: PortId(host), mac: GATEWAY_MAC });
+    };
+    bench.publish_as(&(0..=host).collect::<Vec<_>>(), change, guard);
+    host.into()
+}
+
+#[test]
+fn a_host_gateway_is_a_port_that_nobody_else_can_be() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 3, |_| true);
+        let host = host_gateway(&bench, true, |_| None);
+        let there = frame(GATEWAY_MAC, host_mac(0), b"out");
+        for _ in 0..2 {
+            bench.send(0, &there);
+            assert_eq!(bench.arrivals(host), [there.as_slice()]);
+            bench.send(1, &frame(MacAddr::BROADCAST, GATEWAY_MAC, b"I am the gateway"));
+        }
+        bench.expect_drops(DropReason::GatewaySource, 2);
+        bench.tables.flush_port(PortId(host as u16));
+        bench.send(0, &there);
+        assert_eq!(bench.arrivals(host), [there.as_slice()], "also after it was down");
+        let back = frame(host_mac(0), GATEWAY_MAC, b"back");
+        bench.send(host, &back);
+        assert_eq!(bench.arrivals(0), [back]);
+        assert!(bench.arrivals(1).is_empty());
+    });
+}
+
+#[test]
+fn containers_kept_apart_reach_the_gateway_s_port_only() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 4, |_| true);
+        let host = host_gateway(&bench, false, |_| None);
+        for to in [MacAddr::BROADCAST, host_mac(99), GATEWAY_MAC] {
+            for port in 0..2 {
+                bench.send(port, &frame(to, host_mac(port), b"x"));
+                assert_eq!(bench.arrivals(host), [frame(to, host_mac(port), b"x")], "{to} from {port}");
+            }
+        }
+        bench.expect_drops(DropReason::Isolated, 0);
+        bench.send(0, &frame(host_mac(1), host_mac(0), b"x"));
+        bench.expect_drops(DropReason::Isolated, 1);
+        bench.send(host, &frame(MacAddr::BROADCAST, GATEWAY_MAC, b"all"));
+        bench.send(host, &frame(host_mac(1), GATEWAY_MAC, b"you"));
+        let counts = [bench.arrivals(0).len(), bench.arrivals(1).len(), bench.arrivals(2).len()];
+        assert_eq!(counts, [1, 2, 1], "the host may speak to anybody");
+        assert_eq!(bench.counts[0].sum(|count| count.drops.get()), 1);
+    });
+}
+
+#[test]
+fn containers_kept_apart_reach_the_switch_itself() {
+    let bench = Bench::new(1, 2, |_| true);
+    bench.publish_as(&[0, 1], |view| (view.icc, view.suppress_arp) = (false, true), |_| None);
+    let mut request = frame::Frame::empty();
+    for (sender, target, answered) in [(0, [10, 0, 0, 1], 1), (1, [10, 0, 0, 1], 1), (0, [10, 0, 0, 11], 0)] {
+        let ip = Ipv4Addr::new(10, 0, 0, 10 + sender as u8);
+        arp::packet::request(&mut request, host_mac(sender), ip, target.into());
+        bench.send(sender, request.octets());
+        assert_eq!(bench.arrivals(sender).len(), answered, "{target:?}");
+        assert!(bench.arrivals(1 - sender).is_empty());
+    }
+    bench.expect_drops(DropReason::Isolated, 1);
+}
+
+#[test]
+fn a_guarded_port_is_nobody_but_itself() {
+    for_each_worker_count(|workers| {
+        let bench = Bench::new(workers, 3, |_| true);
+        let ip = |port: usize| Ipv4Addr::new(10, 0, 0, 10 + port as u8);
+        for port in 0..2 {
+            bench.tables.mac.set_static(host_mac(port), PortId(port as u16)).unwrap();
+        }
+        let own =
+            |port: u16| Guard::new(host_mac(port.into()), &[ip(port.into()).into()], &["10.0.0.0/24".parse().unwrap()]);
+        let host = host_gateway(&bench, true, |port| Some(own(port)));
+        let packet = |from: usize, source: Ipv4Addr| {
+            let mut octets = frame(GATEWAY_MAC, host_mac(from), &[0x45; 20]);
+            octets[12..14].copy_from_slice(&[8, 0]);
+            octets[26..30].copy_from_slice(&source.octets());
+            octets
+        };
+        let mut lie = frame::Frame::empty();
+        arp::packet::announcement(&mut lie, host_mac(0), Ipv4Addr::new(10, 0, 0, 1));
+        for (reason, octets) in [
+            (DropReason::SpoofedIp, packet(0, ip(1))),
+            (DropReason::SpoofedMac, packet(1, ip(0))),
+            (DropReason::SpoofedArp, lie.octets().to_vec()),
+            (DropReason::GatewaySource, frame(host_mac(1), GATEWAY_MAC, b"x")),
+        ] {
+            bench.send(0, &octets);
+            bench.expect_drops(reason, 1);
+        }
+        assert_eq!(bench.counts[0].sum(|count| count.drops.get()), 4);
+        bench.send(0, &packet(0, ip(0)));
+        assert_eq!(bench.arrivals(host), [packet(0, ip(0))], "and of all five this one only");
+        let anybodys = frame(host_mac(0), GATEWAY_MAC, b"the gateway's port is not guarded");
+        bench.send(host, &anybodys);
+        assert_eq!(bench.arrivals(0), [anybodys]);
     });
 }
 

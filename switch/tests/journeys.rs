@@ -2,24 +2,27 @@
 //! `tests/journeys/*.frames` is played into a switch of three memory ports and compared with the text beside it, which is
 //! printed as `lanyard trace -v` prints it.
 //!
-//! A line of a `.frames` file is `PORT HEXADECIMAL` (h1, h2, h3), a comment (`#`), or empty. `LANYARD_REFRESH=1` writes the
-//! texts anew: read the difference before it is committed.
+//! A line of a `.frames` file is `PORT HEXADECIMAL` (h1, h2, h3), a setting of the switch (`host-gateway`, `icc=false`,
+//! `guard=on`, `arp=suppress`), a comment (`#`), or empty. `LANYARD_REFRESH=1` writes the texts anew: read the difference
+//! before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its switch has failed")]
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam::channel::Receiver;
-use forwarding::MacTableConfig;
-use frame::{MacAddr, NetworkId, OffloadHeader, PortId};
-use lanyard_switch::engine::{Engine, GatewayView, NetworkTables, NetworkView, PortView, Snapshot, TraceSink};
+use forwarding::{Guard, MacTableConfig};
+use frame::{MacAddr, Millis, NetworkId, OffloadHeader, PortId};
+use lanyard_switch::engine::{
+    Engine, GatewayView, HostGateway, NetworkTables, NetworkView, PortView, Snapshot, TraceSink,
+};
 use ports::Port;
 use ports::memory::{self, MemoryPeer};
 use trace::{Names, RawRecord, Record, Style};
@@ -42,35 +45,96 @@ impl Names for Hosts {
     }
 }
 
-/// h1 (10.1.0.11) and h2 (10.1.0.12) on `lan`, h3 (10.2.0.11) on `dmz`; the networks are peers.
-fn switch() -> (Engine, Vec<MemoryPeer>, Receiver<RawRecord>) {
-    let (engine, _) = Engine::start(1).unwrap();
-    let mut snapshot = Snapshot::default();
-    for (id, members) in [(0, vec![PortId(0), PortId(1)]), (1, vec![PortId(2)])] {
+/// What a `.frames` file asks of its switch: its lines, of which some are settings.
+struct Settings<'a>(&'a str);
+
+impl Settings<'_> {
+    fn has(&self, setting: &str) -> bool {
+        self.0.lines().any(|line| line == setting)
+    }
+
+    fn host_gateway(&self) -> bool {
+        self.has("host-gateway")
+    }
+
+    fn guard(&self) -> bool {
+        self.has("guard=on")
+    }
+
+    /// h1 (10.1.0.11) and h2 (10.1.0.12) on `lan`, h3 (10.2.0.11) on `dmz`; the networks are peers. With a host gateway,
+    /// h3 is its port instead, on `lan` as the others, and there is no `dmz`.
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let members: &[&[u16]] = if self.host_gateway() { &[&[0, 1, 2]] } else { &[&[0, 1], &[2]] };
+        for (id, members) in (0..).zip(members) {
+            let view = self.network(id, members);
+            for port in *members {
+                let guard = self.guard().then(|| Arc::new(guard_of(&view, *port)));
+                snapshot.ports.push(Some(PortView { network: view.id, guard }));
+            }
+            snapshot.networks.push(Some(Arc::new(view)));
+        }
+        snapshot
+    }
+
+    fn network(&self, id: u16, members: &[u16]) -> NetworkView {
         let ip = Ipv4Addr::new(10, id as u8 + 1, 0, 1);
         let gateway = GatewayView { ip, mac: MacAddr::from_ipv4(ip) };
+        let host = HostGateway { port: PortId(2), mac: gateway.mac };
         let tables = NetworkTables::new(MacTableConfig::default(), 1).unwrap();
-        tables.mac.set_gateway(gateway.mac).unwrap();
-        snapshot.networks.push(Some(Arc::new(NetworkView {
+        if self.host_gateway() {
+            tables.mac.set_static(host.mac, host.port).unwrap();
+        } else {
+            tables.mac.set_gateway(gateway.mac).unwrap();
+        }
+        for port in members.iter().filter(|port| self.guard() && (**port != 2 || !self.host_gateway())) {
+            tables.mac.set_static(MacAddr::from_ipv4(address(id, *port)), PortId(*port)).unwrap();
+        }
+        if self.has("arp=suppress") {
+            let known = |table: &mut arp::NeighborTable| {
+                for (ip, port) in members.iter().map(|port| (address(id, *port), *port)) {
+                    table.set_control(ip.into(), MacAddr::from_ipv4(ip), Some(PortId(port)), Millis(0)).unwrap();
+                }
+            };
+            tables.neighbors(known);
+        }
+        NetworkView {
             id: NetworkId(id),
             tables: Arc::new(tables),
-            members,
+            members: members.iter().copied().map(PortId).collect(),
             mtu: 1500,
             forward_reserved: false,
-            suppress_arp: false,
+            suppress_arp: self.has("arp=suppress"),
             subnet: Some(ipnet::Ipv4Net::new(ip, 24).unwrap().trunc()),
-            gateway: Some(gateway),
+            gateway: (!self.host_gateway()).then_some(gateway),
+            host_gateway: self.host_gateway().then_some(host),
+            icc: !self.has("icc=false"),
             peers: vec![NetworkId(1 - id)],
-        })));
+        }
     }
+}
+
+/// h1 has 10.1.0.11, h2 10.1.0.12, and the third, on `dmz`, 10.2.0.11.
+fn address(network: u16, port: u16) -> Ipv4Addr {
+    Ipv4Addr::new(10, network as u8 + 1, 0, 11 + (port - 2 * network) as u8)
+}
+
+fn guard_of(view: &NetworkView, port: u16) -> Guard {
+    let ip = address(view.id.0, port);
+    let own6 = Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 0x11 + port);
+    let protected = [view.subnet.unwrap().into(), "fd00:1::/64".parse().unwrap()];
+    Guard::new(MacAddr::from_ipv4(ip), &[ip.into(), own6.into()], &protected)
+}
+
+fn switch(settings: &Settings<'_>) -> (Engine, Vec<MemoryPeer>, Receiver<RawRecord>) {
+    let (engine, _) = Engine::start(1).unwrap();
     let mut peers = Vec::new();
     for port in 0..3 {
         let (queues, peer) = memory::pair(&format!("h{}", port + 1), 1, 64, true).unwrap();
         engine.attach(PortId(port), queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Port>).collect());
         peers.push(peer);
-        snapshot.ports.push(Some(PortView { network: NetworkId(u16::from(port == 2)) }));
     }
-    engine.publish(snapshot);
+    engine.publish(settings.snapshot());
     let (records, told) = crossbeam::channel::bounded(64);
     let (lost, last_number) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
     engine.trace(Some(&TraceSink { records, lost, last_number }));
@@ -78,7 +142,7 @@ fn switch() -> (Engine, Vec<MemoryPeer>, Receiver<RawRecord>) {
 }
 
 fn play(frames: &str) -> String {
-    let (engine, peers, told) = switch();
+    let (engine, peers, told) = switch(&Settings(frames));
     let mut text = String::new();
     for line in frames.lines() {
         if let Some(comment) = line.strip_prefix('#') {
@@ -120,5 +184,5 @@ fn decisions_are_as_they_were() {
             played += 1;
         }
     }
-    assert!(played >= 3, "{played} journeys played");
+    assert!(played >= 7, "{played} journeys played");
 }

@@ -17,12 +17,16 @@ use crate::record::Names;
 pub enum StepRecord {
     /// The frame is one a switch may look at.
     Admitted,
+    /// It claims no address of the network that is not its port's.
+    Guarded,
     /// What its source address taught the MAC table.
     Learned(LearnedRecord),
     /// An ARP message (RFC 826) was read.
     Arp(ArpRecord),
     /// Where its destination address is.
     LookedUp(LookupRecord),
+    /// Its network keeps its endpoints apart: it may go to the gateway only.
+    Isolated,
     /// It goes to every other port of the network.
     Flooded {
         /// How many ports that is.
@@ -279,9 +283,11 @@ impl<N: Names> Resolver<'_, N> {
     pub(crate) fn step(&mut self, step: Step) -> StepRecord {
         match step {
             Step::Admitted => StepRecord::Admitted,
+            Step::Guarded => StepRecord::Guarded,
             Step::Learned(learned) => StepRecord::Learned(self.learned(learned)),
             Step::Arp(arp) => StepRecord::Arp(self.arp(arp)),
             Step::LookedUp(lookup) => StepRecord::LookedUp(self.lookup(lookup)),
+            Step::Isolated => StepRecord::Isolated,
             Step::Flooded { ports } => StepRecord::Flooded { ports },
             Step::Routed(route) => StepRecord::Routed(self.route(route)),
             Step::Resolved(resolved) => StepRecord::Resolved(self.resolved(resolved)),

@@ -64,11 +64,21 @@ fn act(word: &'static str, tone: Tone, rest: impl Into<String>) -> Act {
 pub fn sentence(record: &Record, step: &StepRecord) -> Sentence {
     match step {
         StepRecord::Admitted => say("admit", "a frame of legal length, from an address a station can have", ""),
+        StepRecord::Guarded => say(
+            "guard",
+            "it claims no address that is another's",
+            "the switch knows whose each address is, and lets nobody else use it",
+        ),
         StepRecord::Learned(learned) => learn(record, learned),
         StepRecord::Arp(arp) => {
             say("arp", format!("{}; {}", arp_message(arp), arp_noted(arp)), arp_outcome(&arp.outcome))
         }
         StepRecord::LookedUp(lookup) => look_up(record, looked_up_for(record, step), lookup),
+        StepRecord::Isolated => say(
+            "isolate",
+            "this network keeps its containers apart (icc=false)",
+            "they may speak to the gateway, and not to one another",
+        ),
         StepRecord::Flooded { ports } => say(
             "flood",
             format!("to every other port of the network: {}", count(usize::from(*ports), "port")),
@@ -307,7 +317,9 @@ fn step_acts(record: &Record, step: &StepRecord) -> [Option<Act>; 2] {
             one(act("NOT SENT", Tone::Refuse, format!("to {port}: {sentence}")))
         }
         StepRecord::Admitted
+        | StepRecord::Guarded
         | StepRecord::LookedUp(_)
+        | StepRecord::Isolated
         | StepRecord::Flooded { .. }
         | StepRecord::Routed(RouteRecord::Refused { told_source: false, .. })
         | StepRecord::Resolved(ResolvedRecord::Known { .. } | ResolvedRecord::Full)

@@ -191,6 +191,19 @@ fn where_frames_go() {
 }
 
 #[test]
+fn guarded_and_kept_apart() {
+    let said = "ICMP echo request 10.0.0.1 > 10.0.0.2 id 7 seq 1";
+    let (reason, sentence) = (DropReason::Isolated.name(), DropReason::Isolated.sentence());
+    let apart = sent(&[Step::Guarded, FRESH, TO_H2, Step::Isolated], &[]);
+    let drop = raw(Some(H1), &ping(), apart, Verdict::Drop(DropReason::Isolated));
+    assert_eq!(told(&drop), format!("h1 -> h2  {said}  LEARN fresh h1 | DROP {reason}: {sentence}"));
+    let stranger = MacAddr([2, 0, 0, 0, 0, 0x63]);
+    let steps = sent(&[Step::Guarded, FRESH, Step::LookedUp(Lookup::Unknown), Step::Isolated], &[H3]);
+    let to_gateway = raw(Some(H1), &echo(false, 1, 2, stranger), steps, Verdict::Unicast { to: H3 });
+    assert_eq!(told(&to_gateway), format!("h1 -> {stranger}  {said}  LEARN fresh h1 | UNICAST -> h3"));
+}
+
+#[test]
 fn through_the_gateway() {
     let known = Step::Resolved(Resolved::Known { mac: mac(4) });
     let said = "h1 -> gateway  ICMP echo request 10.0.0.1 > 10.1.0.4 id 7 seq 1";

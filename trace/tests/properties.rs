@@ -77,7 +77,7 @@ fn arp() -> impl Strategy<Value = ArpStep> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        Just(Step::Admitted),
+        select(&[Step::Admitted, Step::Guarded, Step::Isolated][..]),
         learned().prop_map(Step::Learned),
         arp().prop_map(Step::Arp),
         port().prop_map(|port| Step::LookedUp(Lookup::Known { port })),

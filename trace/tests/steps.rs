@@ -62,6 +62,22 @@ fn a_reply_that_only_the_asker_sees() {
 }
 
 #[test]
+fn a_frame_for_another_container_where_they_are_kept_apart() {
+    let known = Step::LookedUp(Lookup::Known { port: H2 });
+    let steps = vec![Step::Admitted, Step::Guarded, Step::Learned(Learned::Refreshed), known, Step::Isolated];
+    let expected = "\
+#7 12:00:01.004 lan in=h1 98 octets  02:42:0a:00:00:01 -> 02:42:0a:00:00:02  ICMP echo request 10.0.0.1 > 10.0.0.2 id 7 seq 1
+  1 admit    a frame of legal length, from an address a station can have
+  2 guard    it claims no address that is another's  (the switch knows whose each address is, and lets nobody else use it)
+  3 learn    known: 02:42:0a:00:00:01 is still on h1  (its entry in the MAC table is fresh again)
+  4 lookup   02:42:0a:00:00:02 (h2): the MAC table says h2  (nobody else gets the frame: that is why a switch is not a hub)
+  5 isolate  this network keeps its containers apart (icc=false)  (they may speak to the gateway, and not to one another)
+  = dropped: it is for another container, and this network keeps its containers apart (icc=false)";
+    let drop = raw(Some(H1), &echo(false, 1, 2, mac(2)), steps, Verdict::Drop(DropReason::Isolated));
+    assert_eq!(told(&drop), expected);
+}
+
+#[test]
 fn a_routed_ping_and_one_whose_time_ran_out() {
     let mut steps = vec![
         Step::Admitted,

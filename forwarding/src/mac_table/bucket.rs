@@ -103,6 +103,12 @@ impl Entry {
         Self::new(key, GATEWAY, PortId(0))
     }
 
+    /// Is it the static entry of this address on this port?
+    #[inline]
+    pub(super) fn is_static_of(self, key: u64, port: PortId) -> bool {
+        self.key() == key && self.kind() == Kind::Static(port) && !self.is_empty()
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self == Self::EMPTY
     }

@@ -283,7 +283,10 @@ impl MacTable {
         let slot = slot_in(bucket, self.vector, sought.key);
         match learned_at(bucket, slot, sought.key, self.ports.prefixes(), tick) {
             Some(port) => Some(Destination::Port(port)),
-            None => self.look_further(sought, tick),
+            None => match static_at(bucket, slot, sought.key) {
+                Some(port) => Some(Destination::Port(port)),
+                None => self.look_further(sought, tick),
+            },
         }
     }
 
@@ -378,7 +381,11 @@ impl MacTable {
         let slot = self.vector.matches(bucket, sought.key).trailing_zeros() as usize;
         if slot < SLOTS {
             let expected = Entry::of_prefix(sought.key, self.ports.prefix(port));
-            if bucket.entry(slot) == expected && bucket.meta().stamp(slot) == tick {
+            let entry = bucket.entry(slot);
+            if entry == expected && bucket.meta().stamp(slot) == tick {
+                return Learned::Refreshed;
+            }
+            if entry.is_static_of(sought.key, port) {
                 return Learned::Refreshed;
             }
         }
@@ -499,6 +506,13 @@ fn learned_at(bucket: &Bucket, slot: u8, key: u64, prefixes: &[AtomicU16; PORTS]
     let counts = entry == Entry::of_prefix(key, prefixes[port.index() % PORTS].load(Acquire));
     let lives = age(tick, bucket.meta().stamp(slot)) < LIFE_TICKS;
     (counts & lives).then_some(port)
+}
+
+/// The port of the address, when it is there, in its first bucket, as a static entry.
+#[inline]
+fn static_at(bucket: &Bucket, slot: u8, key: u64) -> Option<PortId> {
+    let entry = bucket.entry((usize::from(slot) / 8) & SLOTS);
+    entry.is_static_of(key, entry.port()).then(|| entry.port())
 }
 
 /// Buckets for a table that is two thirds full at its capacity.

@@ -11,6 +11,7 @@
 //! | time to live above 1? (5.3.1) | `TtlExpired`, ICMP time exceeded |
 //! | a route? (5.2.4) | `NoRoute`, ICMP network unreachable |
 //! | into a network that this one may talk to? (5.3.9) | `NotPeered`, ICMP communication prohibited |
+//! | not back to its own, where endpoints are kept apart? (5.3.9) | `Isolated`, ICMP communication prohibited |
 //! | no larger than that network's MTU? (4.2.2.7; RFC 1191) | fragments; or `TooBigToRoute`, ICMP fragmentation needed |
 //!
 //! [`route()`] only decides, and changes nothing. What is forwarded is then changed by [`rewrite`].
@@ -67,6 +68,8 @@ pub struct Gateway<'a> {
     pub routes: &'a RouteTable<NextNetwork>,
     /// The networks this one may talk to, besides itself.
     pub peers: &'a [NetworkId],
+    /// Does it keep its endpoints apart (`icc=false`)? Then nothing goes back into it.
+    pub isolated: bool,
 }
 
 /// What the gateway does with a frame.
@@ -137,6 +140,9 @@ pub fn route(frame: &Frame, gateway: &Gateway<'_>) -> RouteDecision {
         None => refuse(&packet, DropReason::NoRoute, IcmpError::Unreachable(Unreachable::Network)),
         Some((_, next)) if !may_talk(next) => {
             refuse(&packet, DropReason::NotPeered, IcmpError::Unreachable(Unreachable::Prohibited))
+        }
+        Some((_, next)) if next.network == gateway.network && gateway.isolated => {
+            refuse(&packet, DropReason::Isolated, IcmpError::Unreachable(Unreachable::Prohibited))
         }
         Some((IpNet::V4(subnet), next)) if next.gateway.is_none() && is_edge_of(subnet, destination) => {
             RouteDecision::Refuse { reason: DropReason::NotUnicastIp, icmp: None }

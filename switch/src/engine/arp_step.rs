@@ -15,12 +15,13 @@ impl Context<'_> {
         let rules = ResponderRules {
             gateway: view.gateway.map(|gateway| (gateway.ip, gateway.mac)),
             subnet: view.subnet.map(|subnet| (subnet.network(), subnet.prefix_len())),
-            suppress: view.suppress_arp,
+            // An answer for another endpoint would be the address of somebody who is out of reach.
+            suppress: view.suppress_arp && self.ingress.isolation.is_none(),
         };
         // Without room for a reply the message passes on like any frame; the outbox is emptied before that happens.
-        let reply = self.outbox.add(view.id, Target::Port(self.from))?;
+        let reply = self.outbox.add(view.id, Target::Port(self.ingress.port))?;
         let (response, deadline) = view.tables.neighbors(|table| {
-            let response = respond(table, frame.octets(), &rules, self.from, self.now, reply);
+            let response = respond(table, frame.octets(), &rules, self.ingress.port, self.now, reply);
             (response, table.next_deadline())
         });
         self.shared.deadline.bring_forward(deadline);

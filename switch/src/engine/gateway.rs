@@ -81,6 +81,7 @@ impl Context<'_> {
             address: own.ip,
             routes: &self.snapshot.routes,
             peers: &self.view.peers,
+            isolated: self.ingress.isolation.is_some(),
         };
         match route(frame, &gateway) {
             RouteDecision::EchoReply => self.answer_echo(frame, observer),
@@ -123,7 +124,7 @@ impl Context<'_> {
         let hold = || Held {
             octets: Bytes::copy_from_slice(frame.octets()),
             offload: frame.offload(),
-            from: self.from,
+            from: self.ingress.port,
             network: self.view.id,
         };
         let (resolved, deadline) =
@@ -142,7 +143,7 @@ impl Context<'_> {
         let before = self.outbox.len();
         let verdict = if !icmp::write_echo_reply(request, &mut reply) {
             Verdict::Drop(DropReason::BadIpHeader)
-        } else if !send_fragments(&mut reply, self.view, Target::Port(self.from), self.outbox) {
+        } else if !send_fragments(&mut reply, self.view, Target::Port(self.ingress.port), self.outbox) {
             self.outbox.shorten(before);
             Verdict::Drop(DropReason::TooManyPieces)
         } else {
@@ -167,7 +168,7 @@ impl Context<'_> {
     }
 
     fn tell_source(&mut self, about: &Frame, error: IcmpError, own: Ipv4Addr) -> bool {
-        tell(about, error, own, self.view, Target::Port(self.from), self.now, self.outbox)
+        tell(about, error, own, self.view, Target::Port(self.ingress.port), self.now, self.outbox)
     }
 }
 

@@ -9,18 +9,20 @@
 //! forwarding/mac_table         seek: both addresses of every frame of the burst are hashed, their lines fetched
 //! switch/engine/journey.rs     the journey of one frame:
 //!    1 forwarding/admit.rs     runt, giant, bad source                -> Drop(reason)
-//!    2 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
-//!    3 arp/responder.rs        ARP that the switch itself can answer  -> Answered
-//!    4 forwarding/lookup.rs    destination MAC                        -> Known | Gateway | Group | Unknown | SamePort
-//!    5 forwarding/flood.rs     Group | Unknown                        -> every other port, once
-//!    6 forwarding/route        Gateway: longest prefix, TTL, rewrite  -> next hop
+//!    2 forwarding/guard.rs     guarded port: another's IP address     -> Drop(reason)
+//!    3 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
+//!    4 arp/responder.rs        ARP that the switch itself can answer  -> Answered
+//!    5 forwarding/lookup.rs    destination MAC                        -> Known | Gateway | Group | Unknown | SamePort
+//!    6 forwarding/isolate.rs   icc=false: another container           -> the gateway's port only | Drop(reason)
+//!    7 forwarding/flood.rs     Group | Unknown                        -> every other port, once
+//!    8 forwarding/route        Gateway: longest prefix, TTL, rewrite  -> next hop
 //!      arp/resolver.rs         next hop -> MAC                        -> Unicast | Held until answered
 //! switch/engine/egress.rs      per-port queues; one burst of writes per port; counts what did not fit
 //! ports/                       send(batch)
 //! ```
 
 use forwarding::mac_table::Sought;
-use forwarding::{AdmitRules, MacTable, admit, learn_sought, look_up_sought};
+use forwarding::{MacTable, admit, guard, is_spoofed, isolate, learn_sought, look_up_sought};
 use frame::ethernet::{self, ether_type};
 use frame::step::{Learned, Lookup};
 use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
@@ -28,7 +30,7 @@ use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
 use super::Shared;
 use super::gateway::NextHops;
 use super::outbox::Outbox;
-use super::tables::{NetworkView, Snapshot};
+use super::tables::{Ingress, NetworkView, Snapshot};
 
 /// What a frame's journey needs besides the frame.
 pub(super) struct Context<'a> {
@@ -36,7 +38,7 @@ pub(super) struct Context<'a> {
     /// The network the frame came in by.
     pub(super) view: &'a NetworkView,
     /// The port it came in by.
-    pub(super) from: PortId,
+    pub(super) ingress: &'a Ingress<'a>,
     pub(super) now: Millis,
     pub(super) outbox: &'a mut Outbox,
     pub(super) next_hops: &'a mut NextHops,
@@ -60,8 +62,8 @@ pub(super) fn seek(frame: &Frame, table: &MacTable) -> SoughtPair {
     SoughtPair { destination: table.seek(destination), source: table.seek(source) }
 }
 
-/// Take a frame from its port to its verdict; `sought` is where the MAC table has its two addresses. Frames that the switch makes on the way lie in the outbox afterwards; the
-/// frame itself is changed only where it is routed.
+/// Take a frame from its port to its verdict; `sought` is where the MAC table has its two addresses. Frames that the switch
+/// makes on the way lie in the outbox afterwards; the frame itself is changed only where it is routed.
 #[inline]
 pub(super) fn journey<O: Observer>(
     frame: &mut Frame,
@@ -69,34 +71,47 @@ pub(super) fn journey<O: Observer>(
     context: &mut Context<'_>,
     observer: &mut O,
 ) -> Verdict {
-    let view = context.view;
-    let header = match admit(frame, &view.admit_rules()) {
-        Ok(header) => header,
-        Err(reason) => return Verdict::Drop(reason),
-    };
+    decide(frame, sought, context, observer).unwrap_or_else(Verdict::Drop)
+}
+
+#[inline]
+fn decide<O: Observer>(
+    frame: &mut Frame,
+    sought: SoughtPair,
+    context: &mut Context<'_>,
+    observer: &mut O,
+) -> Result<Verdict, DropReason> {
+    let (view, ingress, now) = (context.view, context.ingress, context.now);
+    let header = admit(frame, &ingress.rules)?;
     observer.step(Step::Admitted);
-
-    let learned = learn_sought(&view.tables.mac, sought.source, context.from, context.now);
-    observer.step(Step::Learned(learned));
-    if learned == Learned::New {
-        context.age_from_now_on();
+    if let Some(addresses) = ingress.guard {
+        guard(frame, &header, addresses)?;
+        observer.step(Step::Guarded);
     }
-
+    let learned = learn_sought(&view.tables.mac, sought.source, ingress.port, now);
+    observer.step(Step::Learned(learned));
+    match learned {
+        Learned::New => context.age_from_now_on(),
+        Learned::Refused(_) if ingress.guard.is_some() && is_spoofed(learned) => return Err(DropReason::SpoofedMac),
+        _ => {}
+    }
     if header.ether_type == ether_type::ARP
         && let Some(verdict) = context.read_arp(frame, observer)
     {
-        return verdict;
+        return Ok(verdict);
     }
-
-    let found =
-        look_up_sought(&view.tables.mac, header.destination, sought.destination, Some(context.from), context.now);
+    let found = look_up_sought(&view.tables.mac, header.destination, sought.destination, Some(ingress.port), now);
     observer.step(Step::LookedUp(found));
+    if let Some(verdict) = ingress.isolation.and_then(|isolation| isolate(found, isolation)) {
+        observer.step(Step::Isolated);
+        return Ok(verdict);
+    }
     match found {
-        Lookup::Known { port } => Verdict::Unicast { to: port },
-        Lookup::SamePort => Verdict::Drop(DropReason::SamePort),
-        Lookup::Gateway => context.route(frame, observer),
-        Lookup::Group | Lookup::Unknown if view.has_others(context.from) => Verdict::Flood { network: view.id },
-        Lookup::Group | Lookup::Unknown => Verdict::Drop(DropReason::NoOtherPort),
+        Lookup::Known { port } => Ok(Verdict::Unicast { to: port }),
+        Lookup::SamePort => Err(DropReason::SamePort),
+        Lookup::Gateway => Ok(context.route(frame, observer)),
+        Lookup::Group | Lookup::Unknown if view.has_others(ingress.port) => Ok(Verdict::Flood { network: view.id }),
+        Lookup::Group | Lookup::Unknown => Err(DropReason::NoOtherPort),
     }
 }
 
@@ -108,15 +123,6 @@ impl Context<'_> {
 }
 
 impl NetworkView {
-    /// What the network asks of frames that come in.
-    pub(super) fn admit_rules(&self) -> AdmitRules {
-        AdmitRules {
-            mtu_ip_octets: self.mtu,
-            forward_reserved: self.forward_reserved,
-            gateway: self.gateway.map(|gateway| gateway.mac),
-        }
-    }
-
     /// Is any port up besides `port`?
     fn has_others(&self, port: PortId) -> bool {
         self.members.iter().any(|member| *member != port)

@@ -40,7 +40,7 @@ use ports::Port;
 
 use clock::Clock;
 use counters::{PerWorker, PortCount, WorkerCount};
-pub use tables::{GatewayView, NetworkTables, NetworkView, PortView, Snapshot};
+pub use tables::{GatewayView, HostGateway, NetworkTables, NetworkView, PortView, Snapshot};
 pub use tracer::TraceSink;
 use worker::{Command, WAKE, Worker};
 

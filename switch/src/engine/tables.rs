@@ -5,7 +5,7 @@
 //! share: the MAC table (lock-free), the neighbor table (a lock, taken for ARP and for next hops that a worker has not
 //! asked for lately, never for a frame that is only switched), and the counters.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ use arp::NeighborTable;
 use forwarding::mac_table::CapacityOutOfRange;
 use forwarding::route::NextNetwork;
 use forwarding::route::table::RouteTable;
-use forwarding::{MacTable, MacTableConfig};
+use forwarding::{AdmitRules, Guard, Isolation, MacTable, MacTableConfig};
 use frame::{DropReason, MacAddr, NetworkId, PortId};
 use ipnet::Ipv4Net;
 
@@ -70,10 +70,15 @@ impl Snapshot {
 }
 
 /// A port, as a worker needs to know it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PortView {
     /// Its network.
     pub network: NetworkId,
+    /// The addresses it may use and those it may not; `None` where it may use any, and for a host gateway's port.
+    ///
+    /// The MAC addresses of the other endpoints, and of a host gateway, must be static entries of the network's MAC table:
+    /// that is how a frame that uses one is found out.
+    pub guard: Option<Arc<Guard>>,
 }
 
 /// A network, as a worker needs to know it.
@@ -92,10 +97,52 @@ pub struct NetworkView {
     pub suppress_arp: bool,
     /// Its IPv4 subnet.
     pub subnet: Option<Ipv4Net>,
-    /// Who the gateway is; `None` where there is none.
+    /// The switch as the gateway; `None` where it is none.
     pub gateway: Option<GatewayView>,
+    /// The host as the gateway; `None` where it is none.
+    pub host_gateway: Option<HostGateway>,
+    /// May endpoints speak to one another (`icc`)? If not, each reaches the gateway only.
+    pub icc: bool,
     /// The networks it may talk to.
     pub peers: Vec<NetworkId>,
+}
+
+/// The host as a network's gateway: its address is on a TAP in the host's namespace, which is a port like any other. The
+/// switch's own router has no part in such a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostGateway {
+    /// The TAP's port.
+    pub port: PortId,
+    /// The TAP's MAC address, a static entry on `port` in the network's MAC table.
+    pub mac: MacAddr,
+}
+
+/// What holds for every frame that comes in by one port, worked out once a burst.
+pub(super) struct Ingress<'a> {
+    /// The port.
+    pub(super) port: PortId,
+    pub(super) rules: AdmitRules,
+    pub(super) guard: Option<&'a Guard>,
+    /// What it may reach, where that is not everybody.
+    pub(super) isolation: Option<Isolation>,
+}
+
+impl<'a> Ingress<'a> {
+    pub(super) fn of(port: PortId, snapshot: &'a Snapshot, view: &NetworkView) -> Self {
+        let host = view.host_gateway;
+        let is_host = host.is_some_and(|host| host.port == port);
+        let gateway = view.gateway.map(|gateway| gateway.mac).or(host.map(|host| host.mac));
+        Self {
+            port,
+            rules: AdmitRules {
+                mtu_ip_octets: view.mtu,
+                forward_reserved: view.forward_reserved,
+                gateway: gateway.filter(|_| !is_host),
+            },
+            guard: snapshot.port(port).and_then(|port| port.guard.as_deref()).filter(|_| !is_host),
+            isolation: (!view.icc && !is_host).then(|| Isolation { gateway: host.map(|host| host.port) }),
+        }
+    }
 }
 
 /// The switch as a network's gateway.
@@ -148,6 +195,15 @@ impl NetworkTables {
     #[inline]
     pub(super) fn neighbors_version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Forget what control said of these addresses.
+    pub fn forget_control(&self, ips: &[IpAddr]) {
+        self.neighbors(|table| {
+            for ip in ips {
+                table.remove_control(*ip);
+            }
+        });
     }
 
     /// A port is gone: forget all that was learned on it.

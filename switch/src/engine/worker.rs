@@ -25,7 +25,7 @@ use super::gateway::NextHops;
 use super::journey::{Context, SoughtPair, journey, seek};
 use super::outbox::{Outbox, Target};
 use super::pace::Pace;
-use super::tables::{NetworkView, Snapshot};
+use super::tables::{Ingress, NetworkView, Snapshot};
 use super::tracer::{TraceSink, Tracing};
 use super::{PortFailure, Shared};
 
@@ -193,13 +193,14 @@ impl Worker {
         let snapshot = std::mem::replace(&mut self.snapshot, Arc::clone(&self.nothing));
         if let Some(view) = snapshot.network_of(port) {
             let now = self.shared.clock.now();
+            let ingress = Ingress::of(port, &snapshot, view);
             self.sought.clear();
             self.sought.extend(self.burst.iter().map(|frame| seek(frame, &view.tables.mac)));
             for index in 0..self.burst.len() {
                 if self.tracing.is_on() {
-                    self.decide_traced(index, port, &snapshot, view, now);
+                    self.decide_traced(index, &ingress, &snapshot, view, now);
                 } else {
-                    match self.decide(index, port, &snapshot, view, now, &mut ()) {
+                    match self.decide(index, &ingress, &snapshot, view, now, &mut ()) {
                         // Nearly every frame: no frame of the switch's own comes of it.
                         Verdict::Unicast { to } if self.outbox.is_empty() => {
                             self.queue_unicast(to, Lane::Burst, index as u16, view);
@@ -221,7 +222,7 @@ impl Worker {
     fn decide<O: Observer>(
         &mut self,
         index: usize,
-        port: PortId,
+        ingress: &Ingress<'_>,
         snapshot: &Snapshot,
         view: &NetworkView,
         now: Millis,
@@ -230,7 +231,7 @@ impl Worker {
         let mut context = Context {
             snapshot,
             view,
-            from: port,
+            ingress,
             now,
             outbox: &mut self.outbox,
             next_hops: &mut self.next_hops,
@@ -240,14 +241,22 @@ impl Worker {
         journey(&mut self.burst[index], self.sought[index], &mut context, observer)
     }
 
-    fn decide_traced(&mut self, index: usize, port: PortId, snapshot: &Snapshot, view: &NetworkView, now: Millis) {
+    fn decide_traced(
+        &mut self,
+        index: usize,
+        ingress: &Ingress<'_>,
+        snapshot: &Snapshot,
+        view: &NetworkView,
+        now: Millis,
+    ) {
+        let port = ingress.port;
         let Some(mut record) =
             self.tracing.sink.as_ref().map(|sink| sink.begin(&self.burst[index], view.id, Some(port), now))
         else {
             return;
         };
         let mut steps = std::mem::take(&mut record.steps);
-        let verdict = self.decide(index, port, snapshot, view, now, &mut steps);
+        let verdict = self.decide(index, ingress, snapshot, view, now, &mut steps);
         record.verdict = verdict;
         self.tracing.burst.push(record);
         self.carry_out(verdict, index, port, snapshot, view, &mut steps);

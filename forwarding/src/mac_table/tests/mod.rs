@@ -95,6 +95,8 @@ fn static_and_gateway_entries_are_nobodys() {
     table.set_gateway(mac(9)).unwrap();
     assert_eq!(table.learn(mac(1), PortId(1), Millis(0)), Learned::Refused(LearnRefusal::Static { port: PortId(2) }));
     assert_eq!(table.learn(mac(1), PortId(2), Millis(0)), Learned::Refreshed);
+    let no_port = PortId(4096 + 2);
+    assert_eq!(table.learn(mac(1), no_port, Millis(0)), Learned::Refused(LearnRefusal::Static { port: PortId(2) }));
     assert_eq!(table.learn(mac(9), PortId(1), Millis(0)), Learned::Refused(LearnRefusal::Gateway));
     assert_eq!(table.set_static(mac(9), PortId(1)), Err(EntryRefused::IsGateway));
     assert_eq!(table.set_static(mac(3), PortId(4096)), Err(EntryRefused::NoSuchPort));
@@ -115,7 +117,9 @@ fn static_and_gateway_entries_are_nobodys() {
 fn group_and_zero_addresses_have_no_place() {
     let table = table(64, DEFAULT_AGEING, None);
     for mac in [MacAddr::BROADCAST, MacAddr::ZERO, MacAddr([0x01, 0, 0x5e, 0, 0, 1])] {
-        assert_eq!(table.learn(mac, PortId(1), Millis(0)), Learned::Refused(LearnRefusal::TableFull));
+        for port in [PortId(0), PortId(1)] {
+            assert_eq!(table.learn(mac, port, Millis(0)), Learned::Refused(LearnRefusal::TableFull));
+        }
         assert_eq!(table.lookup(mac, Millis(0)), None);
     }
     assert_eq!(table.learn(mac(1), PortId(4096), Millis(0)), Learned::Refused(LearnRefusal::PortLimit));

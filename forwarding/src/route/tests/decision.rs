@@ -106,6 +106,15 @@ fn forwards_by_the_longest_prefix() {
 }
 
 #[test]
+fn sends_nothing_back_into_a_network_that_keeps_its_endpoints_apart() {
+    let isolated = unreachable_because(DropReason::Isolated, Unreachable::Prohibited);
+    assert_eq!(decide_isolated(&Sample::udp([10, 0, 1, 7], 8).frame()), isolated);
+    assert_eq!(decide_isolated(&Sample::icmp([10, 0, 1, 1], 8, 56).frame()), RouteDecision::EchoReply);
+    let elsewhere = Sample::udp(H2, 8).frame();
+    assert_eq!(decide_isolated(&elsewhere), decide(&elsewhere));
+}
+
+#[test]
 fn measures_what_is_on_the_wire() {
     let next_hop = IpAddr::from([10, 0, 4, 7]);
     let forward = RouteDecision::Forward { network: NetworkId(4), next_hop, ttl: 63 };

@@ -93,6 +93,15 @@ pub(super) fn routes() -> RouteTable<NextNetwork> {
 
 /// What the gateway of network 1, which may talk to 2 and 4, decides.
 pub(super) fn decide(frame: &Frame) -> RouteDecision {
+    decide_for(frame, false)
+}
+
+/// The same, where the network's endpoints are kept apart.
+pub(super) fn decide_isolated(frame: &Frame) -> RouteDecision {
+    decide_for(frame, true)
+}
+
+fn decide_for(frame: &Frame, isolated: bool) -> RouteDecision {
     route(
         frame,
         &Gateway {
@@ -101,6 +110,7 @@ pub(super) fn decide(frame: &Frame) -> RouteDecision {
             address: Ipv4Addr::new(10, 0, 1, 1),
             routes: &routes(),
             peers: &[NetworkId(2), NetworkId(4)],
+            isolated,
         },
     )
 }
