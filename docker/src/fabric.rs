@@ -96,6 +96,8 @@ pub struct Subnet {
 
 /// The `-o` options, each with its default. Docker's own names where Docker has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option that the user sets by itself")]
 pub struct NetworkOptions {
     /// `com.docker.network.bridge.name`: the gateway interface's name on the host.
     pub bridge_name: Option<String>,
