@@ -143,6 +143,23 @@ fn a_veth_is_made_where_its_ends_are_to_be() {
 }
 
 #[test]
+fn a_tap_has_no_queueing_discipline_if_it_shall_have_none() {
+    in_a_new_namespace(|links| {
+        for (name, expected) in [("t0", "qdisc noqueue"), ("t1", "qdisc mq")] {
+            let _queues = ports::tap::create(name, 2).unwrap();
+            let index = get(links, name).index;
+            if name == "t0" {
+                links.set_noqueue(index).unwrap();
+            }
+            links.set_up(index).unwrap();
+            assert!(shown_by_ip(name).contains(expected), "{}", shown_by_ip(name));
+        }
+        let error = links.set_noqueue(9999).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV), "{error}");
+    });
+}
+
+#[test]
 fn a_link_is_set() {
     in_a_new_namespace(|links| {
         let here = links.create_veth(&VethPair { name: "v0", peer_name: "v1", ..Default::default() }).unwrap();
@@ -155,6 +172,7 @@ fn a_link_is_set() {
             links.no_ipv6(here.index).unwrap();
             links.set_txqueuelen(here.index, 5000).unwrap();
             links.set_gso_max(here.index, 1 << 20).unwrap();
+            links.set_noqueue(here.index).unwrap();
             links.rename(here.index, "w0").unwrap();
         }
         let now = links.by_index(here.index).unwrap().unwrap();

@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use frame::MacAddr;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage,
 };
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
 use super::{IFF_NOARP, IFF_UP, Link, Links, at, check_name};
 use crate::netlink::{NetlinkError, Refusal};
@@ -172,6 +173,24 @@ impl Links {
     pub fn set_txqueuelen(&self, index: u32, frames: u32) -> Result<(), NetlinkError> {
         let named = self.named(index, |name| format!("set the queue length of {name} to {frames}"));
         self.change(index, vec![LinkAttribute::TxQueueLen(frames)]).map_err(named)
+    }
+
+    /// Let nothing wait in front of the interface's own queue (the queueing discipline `noqueue`, tc(8)). Of itself the
+    /// kernel puts `pfifo_fast` before each transmit queue when it sets an interface up: for a TAP with more than one that
+    /// is 256 times three rings of the queue's length (`mq_init`, `net/sched/sch_mq.c`; `MAX_TAP_QUEUES`,
+    /// `drivers/net/tun.c`), 6 MiB, in which no frame ever waits, because a TAP drops what does not fit. A move into another
+    /// namespace undoes it (`dev_shutdown`).
+    ///
+    /// # Errors
+    /// As [`Links::set_up`].
+    pub fn set_noqueue(&self, index: u32) -> Result<(), NetlinkError> {
+        let mut message = TcMessage::default();
+        message.header.index = index.cast_signed();
+        message.header.parent = TcHandle::ROOT;
+        message.attributes.push(TcAttribute::Kind("noqueue".to_owned()));
+        let message = RouteNetlinkMessage::NewQueueDiscipline(message);
+        let set = self.connection().request(message, NLM_F_CREATE | NLM_F_REPLACE);
+        set.map(drop).map_err(self.named(index, |name| format!("take the queueing discipline of {name} away")))
     }
 
     /// Bound the super-frames the kernel builds for this interface, in octets, for IPv4 and IPv6: a buffer here holds

@@ -26,7 +26,12 @@ pub enum NamespaceRef {
     Path(PathBuf),
     /// The namespace a process is in.
     Process(u32),
+    /// The reader's own; written `own:`, which only a program would.
+    Own,
 }
+
+/// How [`NamespaceRef::Own`] is written.
+const OWN: &str = "own:";
 
 /// The text names no namespace. Each says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +79,9 @@ impl FromStr for NamespaceRef {
     type Err = BadNamespaceRef;
 
     fn from_str(text: &str) -> Result<Self, BadNamespaceRef> {
+        if text == OWN {
+            return Ok(Self::Own);
+        }
         if let Some(pid) = text.strip_prefix("pid:") {
             let refuse = || BadNamespaceRef::NotAProcess(text.to_owned());
             let digits = pid.bytes().all(|octet| octet.is_ascii_digit());
@@ -117,6 +125,7 @@ impl fmt::Display for NamespaceRef {
             Self::Name(name) => f.write_str(name),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Process(pid) => write!(f, "pid:{pid}"),
+            Self::Own => f.write_str(OWN),
         }
     }
 }
@@ -128,6 +137,7 @@ impl NamespaceRef {
             Self::Name(name) => Path::new(NAMED).join(name),
             Self::Path(path) => path.clone(),
             Self::Process(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            Self::Own => PathBuf::from("/proc/thread-self/ns/net"),
         }
     }
 
@@ -157,7 +167,7 @@ impl NamespaceRef {
         let path = self.path();
         let fd = match self {
             Self::Process(pid) => process_watch(*pid)?,
-            Self::Name(_) | Self::Path(_) => folder_watch(&path)?,
+            Self::Name(_) | Self::Path(_) | Self::Own => folder_watch(&path)?,
         };
         Ok(Watch { fd, path, identity })
     }

@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{Fault, Switch};
-use socket::Claimed;
+pub(super) use socket::{Claimed, claim};
 
 /// Connections at a time.
 pub const CONNECTIONS: usize = 64;
@@ -70,7 +70,7 @@ impl ApiServer {
     /// [`Fault::InUse`] when a live daemon answers there; [`Fault::Io`] when it cannot be made.
     pub(super) fn start(switch: Switch, path: &Path) -> Result<Self, Fault> {
         let fault = |error| Fault::io(format!("cannot answer on {}", path.display()), error);
-        let (claimed, listener) = socket::claim(path)?;
+        let (claimed, listener) = claim(path)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
         let listener = {
             let _context = runtime.enter();

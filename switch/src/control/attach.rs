@@ -119,7 +119,10 @@ impl Home {
     /// # Errors
     /// There is none, or it may not be entered.
     pub(super) fn look_into(&self, reference: &NamespaceRef) -> Result<Inside, Fault> {
-        let namespace = reference.open().map_err(unopened)?;
+        let namespace = match reference {
+            NamespaceRef::Own => self.namespace.try_clone().map_err(|error| entering(&reference.to_string(), error))?,
+            _ => reference.open().map_err(unopened)?,
+        };
         let identity = namespace.identity().map_err(|error| entering(&reference.to_string(), error))?;
         let links = Links::in_namespace(&namespace).map_err(|error| entering(&reference.to_string(), error))?;
         let is_home = identity == self.identity;
@@ -174,15 +177,22 @@ pub(super) fn make(home: &Home, inside: &Inside, wanted: &Wanted<'_>) -> Result<
     })
 }
 
-/// Give the container's end its address, set it up, and let it find the gateway if it has no other.
+/// Give the container's end its addresses, set it up, and let it find the routers if it has no others.
 ///
 /// # Errors
 /// What the system refused; what was done so far goes with the device.
-pub(super) fn raise(inside: &Inside, place: &Place, ip: IpNet, gateway: Option<IpAddr>) -> Result<(), Fault> {
+pub(super) fn raise(
+    inside: &Inside,
+    place: &Place,
+    ips: impl Iterator<Item = IpNet>,
+    gateways: Vec<IpAddr>,
+) -> Result<(), Fault> {
     let links = &inside.links;
-    links.add_address(place.ifindex, (ip.addr(), ip.prefix_len())).map_err(netlink)?;
+    for ip in ips {
+        links.add_address(place.ifindex, (ip.addr(), ip.prefix_len())).map_err(netlink)?;
+    }
     links.set_up(place.ifindex).map_err(netlink)?;
-    if let Some(gateway) = gateway {
+    for gateway in gateways {
         let anywhere: IpAddr =
             if gateway.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let routes = links.routes().map_err(netlink)?;
@@ -221,6 +231,42 @@ pub(super) fn remove(home: &Home, record: &EndpointRecord, place: Option<&Place>
     let links = home.links.list().map_err(netlink)?;
     let mut moved = links.into_iter().filter(|link| is_tap(link) && link.mac == Some(record.mac));
     moved.try_for_each(|link| home.links.delete(link.index).map_err(netlink))
+}
+
+/// Remove the interface of that name in the switch's own namespace, if it is the endpoint's: dockerd has not moved it into
+/// a container yet, or has moved it back.
+///
+/// # Errors
+/// The kernel refused to remove what is there.
+pub(super) fn remove_source(home: &Home, record: &EndpointRecord, source_name: &str) -> Result<(), Fault> {
+    let ours = |link: &Link| if record.kind.has_host_end() { is_veth(link) } else { is_tap(link) };
+    let found = home.links.by_name(source_name).map_err(netlink)?.filter(ours);
+    found.map_or(Ok(()), |link| home.links.delete(link.index).map_err(netlink))
+}
+
+/// Where the container's end is, if it is in that namespace now: dockerd has moved it there.
+pub(super) fn found_in(
+    home: &Home,
+    reference: &NamespaceRef,
+    record: &EndpointRecord,
+    place: &Place,
+) -> Option<(Place, Link)> {
+    let inside = home.look_into(reference).ok()?;
+    // From now on events of that namespace are heard: what changes after the look below has one.
+    let nsid = home.nsid_of(&inside).ok()?;
+    let found = if record.kind.has_host_end() { peer_link(&inside, record) } else { our_tap(&inside, record) };
+    let link = found.ok()??;
+    if is_tap(&link) {
+        tap::unqueue(&inside.links, link.index); // the move has undone it
+    }
+    Some((Place { identity: inside.identity, nsid, ifindex: link.index, ..place.clone() }, link))
+}
+
+/// Is the container's end in that namespace?
+pub(super) fn is_in(home: &Home, reference: &NamespaceRef, record: &EndpointRecord) -> bool {
+    let Ok(inside) = home.look_into(reference) else { return false };
+    let found = if record.kind.has_host_end() { peer_link(&inside, record) } else { our_tap(&inside, record) };
+    matches!(found, Ok(Some(_)))
 }
 
 /// One end takes the other along.

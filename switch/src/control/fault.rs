@@ -21,6 +21,71 @@ pub enum Fault {
     /// There is a network of that name already.
     #[error("there is a network '{0}' already: choose another name, or remove it with 'lanyard network rm {0}'")]
     NetworkExists(String),
+    /// The network is Docker's.
+    #[error("network '{0}' is Docker's: remove it with 'docker network rm', or use --force")]
+    NetworkIsDockers(String),
+    /// An interface of the host's has the name already.
+    #[error(
+        "the host has an interface '{ifname}' already, which network '{network}' was to have: choose another name with -o com.docker.network.bridge.name=NAME, or rename that one"
+    )]
+    HostIfnameTaken {
+        /// The interface.
+        ifname: String,
+        /// The network.
+        network: String,
+    },
+    /// An endpoint of Docker's is Docker's to remove.
+    #[error("endpoint '{endpoint}' is Docker's: use 'docker network disconnect', or end its container")]
+    EndpointIsDockers {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The host's end goes with its network.
+    #[error("'gateway' is the host's own end of network '{network}', and goes with it: 'lanyard network rm {network}'")]
+    EndpointIsGateway {
+        /// The network.
+        network: String,
+    },
+    /// Docker gives the addresses of its networks.
+    #[error(
+        "network '{0}' is Docker's, which gives its addresses: use 'docker network connect', or say --ip with one that Docker will not give"
+    )]
+    AddressIsDockers(String),
+    /// Docker speaks of a network that the switch does not have.
+    #[error("the switch has no network of Docker's id {0}: remove it with 'docker network rm' and make it again")]
+    NoDockerNetwork(String),
+    /// Docker gives an endpoint no address.
+    #[error("endpoint {endpoint} of network '{network}' comes without an address: use Docker's default --ipam-driver")]
+    NoAddress {
+        /// The endpoint.
+        endpoint: String,
+        /// Its network.
+        network: String,
+    },
+    /// Docker gives a network no subnet.
+    #[error("network {0} comes without a subnet: name one with --subnet, or use Docker's default --ipam-driver")]
+    NoSubnet(String),
+    /// Ports of a network that the host is not in.
+    #[error(
+        "network '{0}' has no way in from the host, so no port can be published: leave --internal and com.docker.network.bridge.inhibit_ipv4 out"
+    )]
+    NoWayIn(String),
+    /// Two networks cannot have one interface of the host's.
+    #[error(
+        "conflicts with network '{network}' ({ifname}): networks have same bridge name: choose another, or leave com.docker.network.bridge.name out"
+    )]
+    BridgeNameTaken {
+        /// The interface.
+        ifname: String,
+        /// Who has it.
+        network: String,
+    },
+    /// The host's firewall or ports refuse.
+    #[error("{0}")]
+    Host(#[from] host::HostFault),
+    /// A port of the host's cannot be published; in Docker's own words where it has some.
+    #[error("{0}")]
+    Port(#[from] host::PortFault),
     /// The network has endpoints.
     #[error("network '{name}' still has {count} endpoint(s), first '{first}': disconnect them first, or use --force")]
     NetworkInUse {
@@ -50,7 +115,9 @@ pub enum Fault {
         endpoint: String,
     },
     /// The subnet overlaps another network's.
-    #[error("subnet {subnet} overlaps {other} of network '{network}': choose another with --subnet")]
+    #[error(
+        "subnet {subnet} overlaps {other} of network '{network}': choose another with --subnet, or remove that one if nobody has it any more ('lanyard network rm --force {network}')"
+    )]
     SubnetOverlaps {
         /// The one asked for.
         subnet: IpNet,
@@ -265,10 +332,16 @@ impl Fault {
     /// what cannot be, 503 for what only another moment allows, 500 for work that failed.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::NoNetwork(_) | Self::NoEndpoint { .. } | Self::NoNamespace(_) => 404,
+            Self::NoNetwork(_) | Self::NoDockerNetwork(_) | Self::NoEndpoint { .. } | Self::NoNamespace(_) => 404,
             Self::NetworkExists(_)
             | Self::EndpointExists { .. }
             | Self::NetworkInUse { .. }
+            | Self::NetworkIsDockers(_)
+            | Self::BridgeNameTaken { .. }
+            | Self::HostIfnameTaken { .. }
+            | Self::EndpointIsDockers { .. }
+            | Self::EndpointIsGateway { .. }
+            | Self::Port(_)
             | Self::SubnetOverlaps { .. }
             | Self::AddressTaken { .. }
             | Self::MacTaken { .. }
@@ -279,6 +352,7 @@ impl Fault {
             Self::NotPermitted { .. }
             | Self::NoTun { .. }
             | Self::NoXdp { .. }
+            | Self::Host(_)
             | Self::State(_)
             | Self::Several(_)
             | Self::Io { .. } => 500,

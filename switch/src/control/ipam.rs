@@ -46,6 +46,21 @@ impl AddressBook {
         self.with_prefix(ip)
     }
 
+    /// `owner` has the address, whoever gave it.
+    pub fn keep(&mut self, ip: IpAddr, owner: &str) {
+        self.taken.insert(ip, format!("endpoint '{owner}'"));
+    }
+
+    /// Who has the address?
+    pub fn owner(&self, ip: IpAddr) -> Option<&str> {
+        self.taken.get(&ip).map(String::as_str)
+    }
+
+    /// The addresses are free again.
+    pub fn release_all(&mut self, ips: &[IpAddr]) {
+        self.taken.retain(|ip, _| !ips.contains(ip));
+    }
+
     /// The address is free again.
     pub fn release(&mut self, ip: IpAddr) {
         self.taken.remove(&ip);

@@ -11,6 +11,9 @@
 //! | [`validate`], [`ipam`] | can this request be, and which address does it get? |
 //! | `attach` | how does a container get its interface? |
 //! | `watch` | what becomes of the ports afterwards? |
+//! | `outside` | how does a network reach the host and the world? |
+//! | [`plugin`], `fabric`, `sandbox`, `publish` | what does the switch do for the Docker driver? |
+//! | `reconcile` | does what it has for Docker still exist? |
 //! | [`state`], `store`, `resume` | what is written down, how, and what becomes of it after a restart? |
 //! | `book` | what does the control side know while it runs? |
 //! | [`trace_hub`] | how do the engine's records reach those who read the trace? |
@@ -20,10 +23,16 @@ pub mod api;
 mod attach;
 mod book;
 mod endpoints;
+mod fabric;
 pub mod fault;
 pub mod ipam;
 mod networks;
+mod outside;
+pub mod plugin;
+mod publish;
+mod reconcile;
 mod resume;
+mod sandbox;
 mod show;
 pub mod state;
 mod store;
@@ -34,5 +43,6 @@ pub mod validate;
 mod watch;
 
 pub use fault::Fault;
+pub use plugin::PluginSocket;
 pub use switch::{Switch, SwitchConfig};
 pub use trace_hub::{Quiet, TraceReader};

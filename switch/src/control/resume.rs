@@ -4,7 +4,7 @@
 
 use super::Fault;
 use super::attach::{self, Again, again};
-use super::book::{Book, Endpoint};
+use super::book::{Book, Endpoint, Network, boot_id};
 use super::state::{EndpointRecord, NetworkRecord, State};
 use super::switch::Inner;
 
@@ -16,16 +16,39 @@ impl Inner {
     pub(super) fn resume(&self, state: State) -> Result<(), Fault> {
         let mut book = self.book();
         let incomplete = state.networks.iter().flat_map(|network| &network.endpoints).any(|found| !found.complete);
-        for record in state.networks {
+        let rebooted = state.boot_id != boot_id();
+        for mut record in state.networks {
+            if rebooted {
+                // The machine has been started anew: of Docker's endpoints nothing is left, and new ones will come.
+                record.endpoints.retain(|endpoint| endpoint.docker.is_none());
+            }
             self.resume_network(&mut book, record)?;
         }
+        self.reach_out_again(&mut book);
         self.publish(&book);
-        if incomplete && let Err(fault) = self.persist(&book) {
+        if (incomplete || rebooted)
+            && let Err(fault) = self.persist(&book)
+        {
             tracing::error!("{fault}"); // the next change writes everything
         }
         drop(book);
         self.rewatch();
         Ok(())
+    }
+
+    /// The hosts' ends of the networks, the host's ports and rules, as they were. What fails is told, and the rest goes on.
+    fn reach_out_again(&self, book: &mut Book) {
+        let names: Vec<String> = book.networks.iter().map(|network| network.name().to_owned()).collect();
+        for name in names {
+            if let Err(fault) = self.reopen_host_end(book, &name) {
+                tracing::error!(network = name, "the network does not reach the host: {fault}");
+            }
+        }
+        self.reserve_again(book);
+        if let Err(fault) = self.apply_rules(book) {
+            tracing::error!("{fault}");
+        }
+        Self::clear_old_rules(book);
     }
 
     /// After a state is lost: name the veths that may be left of it. They are not removed, because they can belong to
@@ -46,9 +69,10 @@ impl Inner {
             if !record.complete && self.undone(network.name(), &record) {
                 continue;
             }
-            let taken = network.addresses.take(Some(record.ip.addr()), &record.name);
-            taken.map_err(|fault| Fault::State(format!("the state is inconsistent: {fault}")))?;
             let endpoint = if record.complete { self.resume_endpoint(record) } else { Endpoint::gone(record) };
+            if !endpoint.is_gateway() {
+                take_addresses(&mut network, &endpoint)?;
+            }
             if !endpoint.gone {
                 self.introduce(&network, &endpoint)?;
             }
@@ -73,8 +97,17 @@ impl Inner {
         }
     }
 
+    /// Dockerd moved the interface into its sandbox when nobody looked.
+    fn sandbox_of(&self, record: &EndpointRecord) -> Option<String> {
+        let sandbox = record.docker.as_ref()?.sandbox.clone()?;
+        attach::is_in(&self.home, &sandbox.parse().ok()?, record).then_some(sandbox)
+    }
+
     fn resume_endpoint(&self, mut record: EndpointRecord) -> Endpoint {
         let port = frame::PortId(record.port);
+        if let Some(sandbox) = self.sandbox_of(&record) {
+            record.netns = sandbox;
+        }
         let found = again(&self.home, &record, self.engine.workers()).unwrap_or_else(|fault| {
             tracing::error!(endpoint = record.name, "cannot take up the endpoint again: {fault}");
             None
@@ -93,4 +126,19 @@ impl Inner {
         let counts = self.engine.attach(port, queues);
         Endpoint { inside_up: up, losses, ..Endpoint::here(record, place, counts) }
     }
+}
+
+/// The endpoint has its addresses, as before.
+///
+/// # Errors
+/// Somebody else has one.
+fn take_addresses(network: &mut Network, endpoint: &Endpoint) -> Result<(), Fault> {
+    for ip in endpoint.addresses().map(|ip| ip.addr()) {
+        if let Some(owner) = network.addresses.owner(ip) {
+            let name = &endpoint.record.name;
+            return Err(Fault::State(format!("the state is inconsistent: both '{name}' and {owner} have {ip}")));
+        }
+        network.addresses.keep(ip, &endpoint.record.name);
+    }
+    Ok(())
 }

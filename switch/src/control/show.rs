@@ -36,6 +36,7 @@ impl Switch {
             endpoint: entry.port.and_then(|port| endpoint_on(network, port)),
             kind: match entry.kind {
                 EntryKind::Learned => "learned",
+                EntryKind::Static if network.host_end().is_some_and(|end| end.record.mac == entry.mac) => "gateway",
                 EntryKind::Static => "static",
                 EntryKind::Gateway => "gateway",
             }

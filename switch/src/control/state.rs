@@ -11,11 +11,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use docker::fabric::{NetworkOptions, PublishedPort, Subnet};
 use frame::MacAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::types::{ArpMode, GatewayMode, PortKind};
+use super::types::{ArpMode, GatewayMode, PortKind, plain_options};
 
 /// The version of the form that this program writes.
 pub const VERSION: u32 = 1;
@@ -31,6 +32,12 @@ pub struct State {
     pub next_network: u16,
     /// The networks, in the order they were made.
     pub networks: Vec<NetworkRecord>,
+    /// Which start of the machine it was written in (`/proc/sys/kernel/random/boot_id`).
+    #[serde(default)]
+    pub boot_id: String,
+    /// There may be rules of ours on the host.
+    #[serde(default)]
+    pub host_rules: bool,
 }
 
 /// A network, as it is written down.
@@ -66,6 +73,21 @@ pub struct NetworkRecord {
     /// Its endpoints, in the order they were connected.
     #[serde(default)]
     pub endpoints: Vec<EndpointRecord>,
+    /// Is it Docker's?
+    #[serde(default)]
+    pub docker: bool,
+    /// Where endpoints send what is for elsewhere, if not to the gateway.
+    #[serde(default)]
+    pub default_router: Option<IpAddr>,
+    /// More subnets than the one.
+    #[serde(default)]
+    pub more_subnets: Vec<Subnet>,
+    /// No way out, only to the host itself.
+    #[serde(default)]
+    pub internal: bool,
+    /// What Docker's `-o` options say.
+    #[serde(default = "plain_options")]
+    pub options: NetworkOptions,
 }
 
 /// An endpoint, as it is written down.
@@ -99,6 +121,42 @@ pub struct EndpointRecord {
     /// False until all of it was made: what is incomplete after a crash is undone.
     #[serde(default = "yes")]
     pub complete: bool,
+    /// Its other addresses.
+    #[serde(default)]
+    pub more_ips: Vec<IpNet>,
+    /// Whose end it is.
+    #[serde(default)]
+    pub role: Role,
+    /// What Docker knows of it; `None` if it is not Docker's.
+    #[serde(default)]
+    pub docker: Option<DockerRecord>,
+}
+
+/// Whose end an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A container's.
+    #[default]
+    Container,
+    /// The host's, which is the network's gateway.
+    Gateway,
+}
+
+/// An endpoint of Docker's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerRecord {
+    /// Docker's id of it: 64 hexadecimal digits.
+    pub id: String,
+    /// The interface's name as long as it is in dockerd's namespace.
+    pub source_name: String,
+    /// Where the container's namespace is, or will be; `None` while it has not joined.
+    pub sandbox: Option<String>,
+    /// Its ports that the host publishes.
+    pub published: Vec<PublishedPort>,
+    /// Its ports that the host published before another endpoint of the container took over.
+    #[serde(default)]
+    pub revoked: Vec<PublishedPort>,
 }
 
 /// Before [`EndpointRecord::complete`] was written down, nothing told of it.
@@ -230,6 +288,9 @@ pub(super) mod tests {
             ifindex: 9,
             host_ifindex: 0,
             complete: true,
+            more_ips: vec![],
+            role: Role::Container,
+            docker: None,
         };
         let network = NetworkRecord {
             name: name.into(),
@@ -246,8 +307,13 @@ pub(super) mod tests {
             forward_reserved: false,
             peers: vec![],
             endpoints: vec![endpoint],
+            docker: false,
+            default_router: None,
+            more_subnets: vec![],
+            internal: false,
+            options: plain_options(),
         };
-        State { next_port: 4, next_network: 2, networks: vec![network] }
+        State { boot_id: String::new(), host_rules: false, next_port: 4, next_network: 2, networks: vec![network] }
     }
 
     #[test]

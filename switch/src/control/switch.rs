@@ -4,12 +4,16 @@
 //! answered, and made known to the workers and the trace. Frames never wait for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Fault;
 use super::api::ApiServer;
 use super::attach::Home;
 use super::book::{Book, Network};
+use super::outside::Outside;
+use super::plugin::{PluginServer, PluginSocket};
+use super::reconcile::Reconciler;
 use super::state::State;
 use super::store::Store;
 use super::trace_hub::{TraceHub, TraceReader};
@@ -42,8 +46,16 @@ pub(super) struct Inner {
     book: Mutex<Book>,
     /// Let go at the end, so that another switch can have the folder.
     store: Mutex<Option<Store>>,
+    /// The host's rules and ports, while there are networks that reach the host.
+    pub(super) outside: Mutex<Option<Outside>>,
+    /// The last change of the rules failed.
+    pub(super) rules_behind: AtomicBool,
     watcher: Mutex<Option<Watcher>>,
     api: Mutex<Option<ApiServer>>,
+    plugin: Mutex<Option<PluginServer>>,
+    reconciler: Mutex<Option<Reconciler>>,
+    /// Docker's ids of the networks that it had when it was last asked; `None` before that.
+    pub(super) known: Mutex<Option<Vec<String>>>,
 }
 
 impl Switch {
@@ -79,8 +91,13 @@ impl Switch {
             hub,
             book: Mutex::new(Book::resume(&state)),
             store: Mutex::new(store),
+            outside: Mutex::default(),
+            rules_behind: AtomicBool::new(false),
             watcher: Mutex::default(),
             api: Mutex::default(),
+            plugin: Mutex::default(),
+            reconciler: Mutex::default(),
+            known: Mutex::default(),
         });
         // First the watcher: what happens to a device while it is taken up again is heard afterwards.
         let watcher = Watcher::start(&inner, failures)?;
@@ -100,6 +117,24 @@ impl Switch {
     pub fn serve(&self, socket: &Path) -> Result<(), Fault> {
         let server = ApiServer::start(self.clone(), socket)?;
         if let Some(earlier) = lock(&self.0.api).replace(server) {
+            earlier.stop();
+        }
+        Ok(())
+    }
+
+    /// Be Docker's network driver as well, until [`Switch::stop`]. `engine` is the socket of Docker's own API, which is asked
+    /// for names, in the background, whenever it is there.
+    ///
+    /// # Errors
+    /// [`Fault::InUse`] when a live daemon answers there; [`Fault::Io`] when the socket cannot be used.
+    pub fn serve_docker(&self, socket: PluginSocket, engine: PathBuf) -> Result<(), Fault> {
+        let driver = socket.driver();
+        let server = PluginServer::start(self.clone(), socket)?;
+        if let Some(earlier) = lock(&self.0.plugin).replace(server) {
+            earlier.stop();
+        }
+        let reconciler = Reconciler::start(&self.0, engine, driver)?;
+        if let Some(earlier) = lock(&self.0.reconciler).replace(reconciler) {
             earlier.stop();
         }
         Ok(())
@@ -133,6 +168,12 @@ impl Switch {
     fn leave(&self, remove: bool) -> Result<(), Fault> {
         if let Some(api) = lock(&self.0.api).take() {
             api.stop();
+        }
+        if let Some(plugin) = lock(&self.0.plugin).take() {
+            plugin.stop();
+        }
+        if let Some(reconciler) = lock(&self.0.reconciler).take() {
+            reconciler.stop();
         }
         self.0.hub.close();
         let mut book = self.0.book();
@@ -179,6 +220,13 @@ impl Inner {
     pub(super) fn publish(&self, book: &Book) {
         self.hub.rename(book.names());
         self.engine.publish(book.snapshot());
+    }
+
+    /// Dockerd has called: soon there will be names to ask for.
+    pub(super) fn dockerd_called(&self) {
+        if let Some(reconciler) = lock(&self.reconciler).as_ref() {
+            reconciler.nudge();
+        }
     }
 
     /// What has to be watched changed.

@@ -21,6 +21,7 @@
 
 use std::net::IpAddr;
 
+use docker::fabric::{NetworkOptions, PublishedPort, Subnet};
 use frame::MacAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub enum GatewayMode {
     /// The switch itself: it answers ARP and ping for the gateway and routes between peered networks.
     #[default]
     Router,
+    /// The host: the gateway's address lies on an interface of its own, and its kernel routes and translates.
+    Host,
     /// There is none.
     None,
 }
@@ -123,6 +126,29 @@ pub struct NetworkSpec {
     /// Forward the reserved groups 01-80-C2-00-00-0x too.
     #[serde(default)]
     pub forward_reserved: bool,
+    /// Its id, where somebody else gave it one; 64 hexadecimal digits.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Is it Docker's? Its addresses are Docker's to give then.
+    #[serde(default)]
+    pub docker: bool,
+    /// Where endpoints send what is for elsewhere, if not to the gateway.
+    #[serde(default)]
+    pub default_router: Option<IpAddr>,
+    /// More subnets than the one, each with a gateway of its own. In gateway mode `host` only.
+    #[serde(default)]
+    pub more_subnets: Vec<Subnet>,
+    /// No way out, only to the host itself. In gateway mode `host` only.
+    #[serde(default)]
+    pub internal: bool,
+    /// What Docker's `-o` options say; [`plain_options`] when absent.
+    #[serde(default = "plain_options")]
+    pub options: NetworkOptions,
+}
+
+/// The options of a network that is not Docker's: nobody guards who uses which address.
+pub fn plain_options() -> NetworkOptions {
+    NetworkOptions { guard: false, ..NetworkOptions::default() }
 }
 
 impl NetworkSpec {
@@ -139,11 +165,18 @@ impl NetworkSpec {
             ageing: None,
             arp: ArpMode::default(),
             forward_reserved: false,
+            id: None,
+            docker: false,
+            default_router: None,
+            more_subnets: Vec::new(),
+            internal: false,
+            options: plain_options(),
         }
     }
 }
 
 /// A network as it is.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own, and a key that scripts rely on")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInfo {
     /// Its name.
@@ -172,6 +205,24 @@ pub struct NetworkInfo {
     pub forward_reserved: bool,
     /// Names of the networks it may talk to.
     pub peers: Vec<String>,
+    /// More subnets than the one.
+    #[serde(default)]
+    pub more_subnets: Vec<IpNet>,
+    /// The gateway's interface on the host, in gateway mode `host`.
+    #[serde(default)]
+    pub host_ifname: Option<String>,
+    /// No way out, only to the host itself.
+    #[serde(default)]
+    pub internal: bool,
+    /// Is it Docker's?
+    #[serde(default)]
+    pub docker: bool,
+    /// May its endpoints talk to each other?
+    #[serde(default = "yes")]
+    pub icc: bool,
+    /// Is what claims another's address refused?
+    #[serde(default)]
+    pub guard: bool,
     /// Its endpoints, by name.
     pub endpoints: Vec<EndpointInfo>,
 }
@@ -260,6 +311,20 @@ pub struct EndpointInfo {
     pub pinned: bool,
     /// How its port is.
     pub state: PortState,
+    /// Its other addresses.
+    #[serde(default)]
+    pub more_ips: Vec<IpNet>,
+    /// Docker's id of it.
+    #[serde(default)]
+    pub docker_id: Option<String>,
+    /// Its ports that the host publishes.
+    #[serde(default)]
+    pub published: Vec<PublishedPort>,
+}
+
+/// In an answer of an older daemon, endpoints talk to each other.
+const fn yes() -> bool {
+    true
 }
 
 /// What `network prune` removed.

@@ -113,8 +113,25 @@ pub fn network(spec: &NetworkSpec, others: &[(&str, IpNet)]) -> Result<Settings,
         Some(asked) => subnet(asked, spec.gateway_mode, others)?,
         None => choose_subnet(&others.iter().map(|(_, net)| *net).collect::<Vec<_>>())?,
     };
-    if subnet.addr().is_ipv6() {
+    let mut known: Vec<(&str, IpNet)> = others.to_vec();
+    known.push((&spec.name, subnet));
+    for more in &spec.more_subnets {
+        if spec.gateway_mode == GatewayMode::Router {
+            let why = "a network whose gateway is the switch has one subnet: use --gateway-mode host".to_owned();
+            return Err(Fault::BadSubnet { subnet: more.subnet.to_string(), why });
+        }
+        known.push((&spec.name, self::subnet(more.subnet, spec.gateway_mode, &known)?));
+        gateway(more.gateway, if more.gateway.is_some() { spec.gateway_mode } else { GatewayMode::None }, more.subnet)?;
+    }
+    if known.iter().skip(others.len()).any(|(_, net)| net.addr().is_ipv6()) {
         range("mtu of an IPv6 network", mtu, 1280, 65_535)?;
+    }
+    if let Some(bridge) = &spec.options.bridge_name {
+        ifname(bridge)?;
+        if !bridge.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+            let why = "rules of the host's name it, so it can have letters, digits, '.', '_' and '-' only";
+            return Err(Fault::BadIfname { name: bridge.clone(), why });
+        }
     }
     let gateway = gateway(spec.gateway, spec.gateway_mode, subnet)?;
     Ok(Settings { subnet, gateway, mtu, mac_capacity, ageing })
@@ -137,7 +154,8 @@ fn subnet(asked: IpNet, mode: GatewayMode, others: &[(&str, IpNet)]) -> Result<I
         return refuse(format!("it holds {what} addresses, which no host can have: use one such as 10.213.0.0/24"));
     }
     if subnet.addr().is_ipv6() && mode == GatewayMode::Router {
-        return refuse("the switch routes IPv4 only: use --gateway-mode none, or an IPv4 subnet".to_owned());
+        let why = "the switch itself routes IPv4 only: use --gateway-mode none or host, or an IPv4 subnet";
+        return refuse(why.to_owned());
     }
     match others.iter().find(|(_, net)| overlap(*net, subnet)) {
         Some((network, other)) => Err(Fault::SubnetOverlaps { subnet, other: *other, network: (*network).to_owned() }),
@@ -165,7 +183,7 @@ fn special(subnet: IpNet) -> Option<&'static str> {
 fn gateway(asked: Option<IpAddr>, mode: GatewayMode, subnet: IpNet) -> Result<Option<IpAddr>, Fault> {
     let (example, _) = host_range(subnet);
     let Some(gateway) = asked else {
-        return Ok((mode == GatewayMode::Router).then_some(example));
+        return Ok((mode != GatewayMode::None).then_some(example));
     };
     if !subnet.contains(&gateway) {
         return Err(Fault::GatewayOutside { gateway, subnet, example });

@@ -8,7 +8,7 @@
 //! | it is up again | back in |
 //! | deleted, or its namespace is gone | its queues closed, everything forgotten, shown as gone |
 //! | renamed | the new name is written down |
-//! | moved to another namespace | the port goes on; where it is now is not followed |
+//! | moved to another namespace | the port goes on; it is followed only into the sandbox that a Docker endpoint joined |
 //! | events were lost | every device is looked at |
 //!
 //! An event may be late and speak of a device that another one has replaced, so one that would change anything is held
@@ -254,11 +254,22 @@ impl Inner {
         let mut outcome = Outcome::Nothing;
         match news::inside(&self.home, endpoint, &place, event) {
             News::Gone(why) => return self.gone(book, port, why),
-            News::Moved => {
-                tracing::warn!(endpoint = endpoint.record.name, "its interface was moved out of its namespace");
-                place.ifindex = 0;
-                endpoint.inside_up = true;
-            }
+            news @ (News::Moved | News::Missing) => match (self.follow(endpoint), news) {
+                (Some(followed), _) => {
+                    place = followed;
+                    outcome = Outcome::Renamed;
+                }
+                // The event that would tell may be one of those that were lost.
+                (None, News::Missing) if *event == LinkEvent::Overflow => {
+                    return self.gone(book, port, "its interface was deleted");
+                }
+                (None, News::Missing) => (),
+                (None, _) => {
+                    tracing::warn!(endpoint = endpoint.record.name, "its interface was moved out of its namespace");
+                    place.ifindex = 0;
+                    endpoint.inside_up = true;
+                }
+            },
             News::There { name, up, .. } => {
                 endpoint.inside_up = up;
                 if name != endpoint.record.ifname {
@@ -281,7 +292,7 @@ impl Inner {
                     outcome = Outcome::Renamed;
                 }
             }
-            News::Moved | News::Nothing => (),
+            News::Moved | News::Missing | News::Nothing => (),
         }
         endpoint.place = Some(place);
         let state = endpoint.state();
@@ -302,8 +313,8 @@ impl Inner {
             return false;
         }
         tracing::warn!(endpoint = endpoint.record.name, "the port is gone: {why}");
-        let ip = endpoint.record.ip.addr();
-        tables.neighbors(|table| table.remove_control(ip));
+        let ips: Vec<_> = endpoint.addresses().map(|ip| ip.addr()).collect();
+        tables.forget_control(&ips);
         self.engine.detach(port);
         book.forget(port);
         true

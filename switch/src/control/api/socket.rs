@@ -19,7 +19,7 @@ use crate::control::Fault;
 const BACKLOG: i32 = 64;
 
 /// The name, given back when this is dropped.
-pub(super) struct Claimed {
+pub(in crate::control) struct Claimed {
     path: PathBuf,
     file: FileIdentity,
 }
@@ -44,7 +44,7 @@ fn identity(path: &Path) -> io::Result<FileIdentity> {
 ///
 /// # Errors
 /// [`Fault::InUse`] when somebody listens there; [`Fault::Io`] when it cannot be made.
-pub(super) fn claim(path: &Path) -> Result<(Claimed, UnixListener), Fault> {
+pub(in crate::control) fn claim(path: &Path) -> Result<(Claimed, UnixListener), Fault> {
     let fault = |error: io::Error| Fault::io(format!("cannot make the control socket {}", path.display()), error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(fault)?;

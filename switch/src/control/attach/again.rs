@@ -51,7 +51,8 @@ fn tap(home: &Home, inside: &Inside, record: &EndpointRecord, queues: usize) -> 
     Ok(Some(Again { place, queues, ifname: link.name, up: link.up }))
 }
 
-/// The TAP of that number, if its name or its MAC address is the one it had; else the one of that name and address.
+/// The TAP of that number, if its name or its MAC address is the one it had; else the one of that name and address; else
+/// the only one of that address, where dockerd moved and renamed it: its number may have been taken in there.
 pub(super) fn our_tap(inside: &Inside, record: &EndpointRecord) -> Result<Option<Link>, Fault> {
     let same_mac = |link: &Link| link.mac == Some(record.mac);
     // No number is known of one that was being made when the program ended.
@@ -63,7 +64,17 @@ pub(super) fn our_tap(inside: &Inside, record: &EndpointRecord) -> Result<Option
         return Ok(Some(link));
     }
     let by_name = inside.links.by_name(&record.ifname).map_err(netlink)?;
-    Ok(by_name.filter(|link| is_tap(link) && same_mac(link)))
+    let ours = |link: &Link| is_tap(link) && same_mac(link);
+    by_name.filter(ours).map_or_else(|| only_one(inside, record, ours), |link| Ok(Some(link)))
+}
+
+/// The only interface in a Docker sandbox that is `ours`.
+fn only_one(inside: &Inside, record: &EndpointRecord, ours: impl Fn(&Link) -> bool) -> Result<Option<Link>, Fault> {
+    if record.docker.is_none() || inside.is_home {
+        return Ok(None);
+    }
+    let mut found = inside.links.list().map_err(netlink)?.into_iter().filter(ours);
+    Ok(found.next().filter(|_| found.next().is_none()))
 }
 
 fn host_end(
@@ -130,7 +141,8 @@ fn numbered(home: &Home, index: u32) -> Result<Option<Link>, Fault> {
     if index == 0 { Ok(None) } else { home.links.by_index(index).map_err(netlink) }
 }
 
-/// The container's end of the endpoint's veth, by its number or name, and its MAC address.
+/// The container's end of the endpoint's veth, by its number or name, and its MAC address; or, where dockerd moved and
+/// renamed it, by that address alone.
 pub(super) fn peer_link(inside: &Inside, record: &EndpointRecord) -> Result<Option<Link>, Fault> {
     let ours = |link: &Link| is_veth(link) && link.mac == Some(record.mac);
     if record.ifindex != 0
@@ -138,5 +150,6 @@ pub(super) fn peer_link(inside: &Inside, record: &EndpointRecord) -> Result<Opti
     {
         return Ok(Some(link));
     }
-    Ok(inside.links.by_name(&record.ifname).map_err(netlink)?.filter(ours))
+    let by_name = inside.links.by_name(&record.ifname).map_err(netlink)?;
+    by_name.filter(ours).map_or_else(|| only_one(inside, record, ours), |link| Ok(Some(link)))
 }

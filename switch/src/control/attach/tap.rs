@@ -68,6 +68,7 @@ fn finish<Q: Persist>(
         home.links.move_to(index, &inside.namespace, &wanted.record.ifname).map_err(netlink)?;
     }
     let ifindex = inside.named(&wanted.record.ifname)?.index;
+    unqueue(&inside.links, ifindex);
     // Last, because a TAP that persists would not go by itself if one of the steps above failed.
     if wanted.persist
         && let Some(first) = queues.first()
@@ -76,6 +77,13 @@ fn finish<Q: Persist>(
     }
     let place = Place { identity: inside.identity, nsid, ifindex, pins: false, host: None };
     Ok(Made { place, queues: boxed(queues) })
+}
+
+/// Nothing waits before a TAP: what its own queue cannot hold it drops. Where the kernel refuses, it only costs more.
+pub(super) fn unqueue(links: &Links, ifindex: u32) {
+    if let Err(error) = links.set_noqueue(ifindex) {
+        tracing::debug!("{error}");
+    }
 }
 
 fn set(links: &Links, name: &str, wanted: &Wanted<'_>) -> Result<(), Fault> {

@@ -16,6 +16,8 @@ pub(super) enum News {
     There { name: String, up: bool, running: bool },
     /// It is in another namespace now.
     Moved,
+    /// It is not where it was, and dockerd was to move it: the event that tells is still to come.
+    Missing,
     /// It is no more, and why.
     Gone(&'static str),
 }
@@ -51,6 +53,16 @@ fn is_host(place: &Place, nsid: Option<i32>, index: u32) -> bool {
     nsid.is_none() && place.host.as_ref().is_some_and(|host| host.ifindex == index)
 }
 
+fn is_end(event: &LinkEvent, place: &Place) -> bool {
+    matches!(event, LinkEvent::Gone { nsid, index, .. } if is_inside(place, *nsid, *index))
+}
+
+/// Is it still in dockerd's own namespace, and is to be moved into a sandbox?
+fn awaits_move(endpoint: &Endpoint) -> bool {
+    let joined = endpoint.record.docker.as_ref().is_some_and(|docker| docker.sandbox.is_some());
+    joined && matches!(endpoint.record.netns.parse(), Ok(NamespaceRef::Own))
+}
+
 /// The container's end. Where nobody can look (the process that named the namespace has ended, others are still in it)
 /// the event is believed.
 pub(super) fn inside(home: &Home, endpoint: &Endpoint, place: &Place, event: &LinkEvent) -> News {
@@ -65,6 +77,7 @@ pub(super) fn inside(home: &Home, endpoint: &Endpoint, place: &Place, event: &Li
         return match inside.links.by_index(place.ifindex) {
             Ok(Some(link)) => News::of(link),
             Ok(None) if moved => News::Moved,
+            Ok(None) if awaits_move(endpoint) && !is_end(event, place) => News::Missing,
             Ok(None) => News::Gone("its interface was deleted"),
             Err(_) => News::Nothing,
         };
