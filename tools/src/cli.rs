@@ -12,6 +12,7 @@ use frame::MacAddr;
 use ipnet::IpNet;
 use serde::de::value::Error as WordError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
+use switch::control::plugin::PLUGIN_SOCKET;
 use switch::control::types::{ArpMode, GatewayMode, PortKind};
 
 use crate::lab::LabArgs;
@@ -20,6 +21,9 @@ use crate::lab::LabArgs;
 pub(crate) const DEFAULT_SOCKET: &str = "/run/lanyard/control.sock";
 /// Where the daemon keeps its state when nobody says otherwise.
 pub(crate) const DEFAULT_STATE_DIR: &str = "/var/lib/lanyard";
+
+/// Where dockerd listens when nobody says otherwise.
+pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -65,6 +69,7 @@ Examples:
 Examples:
   lanyard run                             as root, with all in its usual place
   lanyard run --workers 1 --state-dir /tmp/state --socket /tmp/control.sock
+  lanyard run --docker                    be Docker's network driver, too
   RUST_LOG=debug lanyard run              say more
 
 SIGINT and SIGTERM end it in order. Networks and endpoints stay for the next
@@ -102,6 +107,30 @@ Examples:
 
 Frames that the trace could not keep up with are counted and shown.")]
     Trace(TraceArgs),
+    /// Make Docker find the switch, no longer, or say what is in the way
+    #[command(
+        arg_required_else_help = true,
+        subcommand_required = true,
+        after_help = "\
+Examples:
+  lanyard docker install     units for systemd: the switch starts before Docker
+  lanyard docker status      what works, what does not, and the mend
+  lanyard docker uninstall"
+    )]
+    Docker {
+        /// Which of them.
+        #[command(subcommand)]
+        command: DockerCommand,
+    },
+    /// List the ports of containers that the host publishes
+    #[command(after_help = "\
+Examples:
+  lanyard ports           every container's
+  lanyard ports web       one's, in the manner of 'docker port'
+  lanyard ports --json
+
+Docker itself shows none for networks of other drivers than its own.")]
+    Ports(PortsArgs),
     /// Print the version
     #[command(after_help = "Examples:\n  lanyard version")]
     Version,
@@ -116,6 +145,15 @@ pub(crate) struct RunArgs {
     /// Where networks and endpoints are written down
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     pub(crate) state_dir: PathBuf,
+    /// Be Docker's network driver 'lanyard' as well
+    #[arg(long)]
+    pub(crate) docker: bool,
+    /// Where dockerd asks for the driver; systemd's own socket is used where it hands one over
+    #[arg(long, value_name = "PATH", default_value = PLUGIN_SOCKET, requires = "docker")]
+    pub(crate) plugin_socket: PathBuf,
+    /// Docker's own socket, asked for the names of networks and containers
+    #[arg(long, value_name = "PATH", default_value = DOCKER_SOCKET, requires = "docker")]
+    pub(crate) docker_socket: PathBuf,
 }
 
 /// `lanyard network ...`
@@ -129,10 +167,15 @@ Settings (-o):
   ageing=SECONDS               forget a silent MAC address then [default: 300]
   mac-capacity=N               addresses in the MAC table [default: 8192]
   forward-reserved=true|false  forward 01-80-C2-00-00-0x too [default: false]
+  icc=on|off                   may endpoints talk to each other? [default: on]
+  guard=on|off                 refuse who uses another's address [default: off]
+  masquerade=on|off            behind the host's address outside, with
+                               --gateway-mode host [default: on]
 
 Examples:
   lanyard network create blue
   lanyard network create red --subnet 10.30.0.0/24 --gateway 10.30.0.254
+  lanyard network create world --gateway-mode host
   lanyard network create quiet --gateway-mode none -o arp=suppress -o ageing=9")]
     Create(CreateArgs),
     /// List the networks
@@ -224,9 +267,12 @@ pub(crate) struct CreateArgs {
     /// The gateway's address [default: the subnet's first]
     #[arg(long, value_name = "IP", value_parser = address)]
     pub(crate) gateway: Option<IpAddr>,
-    /// Who the gateway is: the switch itself, or nobody
-    #[arg(long, value_name = "router|none", default_value = "router", value_parser = word::<GatewayMode>)]
+    /// Who the gateway is: the switch itself, the host, or nobody
+    #[arg(long, value_name = "router|host|none", default_value = "router", value_parser = word::<GatewayMode>)]
     pub(crate) gateway_mode: GatewayMode,
+    /// No way out, only to the host itself (with '--gateway-mode host')
+    #[arg(long)]
+    pub(crate) internal: bool,
     /// Largest IP packet, octets [default: 1500]
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
@@ -252,6 +298,12 @@ pub(crate) enum Setting {
     MacCapacity(u32),
     /// `forward-reserved=true|false`
     ForwardReserved(bool),
+    /// `icc=on|off`
+    Icc(bool),
+    /// `guard=on|off`
+    Guard(bool),
+    /// `masquerade=on|off`
+    Masquerade(bool),
 }
 
 /// `lanyard network connect`
@@ -323,6 +375,56 @@ pub(crate) enum What {
     Workers,
 }
 
+/// `lanyard docker ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DockerCommand {
+    /// Write systemd's units, and start them
+    #[command(after_help = "\
+Examples:
+  lanyard docker install
+  lanyard docker install --root ./package   for a package: nothing is started")]
+    Install {
+        /// The folder that is the machine's root
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// Stop the units, and remove them
+    #[command(after_help = "Examples:\n  lanyard docker uninstall")]
+    Uninstall {
+        /// The folder that is the machine's root
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// Say what works, what does not, and the mend; exit code 1 if something must be mended
+    #[command(after_help = "Examples:\n  lanyard docker status\n  lanyard docker status --json")]
+    Status(DockerStatusArgs),
+}
+
+/// `lanyard docker status`
+#[derive(Debug, Args)]
+pub(crate) struct DockerStatusArgs {
+    /// Where dockerd asks for the driver
+    #[arg(long, value_name = "PATH", default_value = PLUGIN_SOCKET)]
+    pub(crate) plugin_socket: PathBuf,
+    /// Docker's own socket
+    #[arg(long, value_name = "PATH", default_value = DOCKER_SOCKET)]
+    pub(crate) docker_socket: PathBuf,
+    /// How to print it.
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// `lanyard ports`
+#[derive(Debug, Args)]
+pub(crate) struct PortsArgs {
+    /// The container: its name, or its endpoint's id or the beginning of it
+    #[arg(value_name = "CONTAINER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) container: Option<String>,
+    /// How to print them.
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
 /// `lanyard trace`
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
@@ -362,7 +464,8 @@ fn on_or_off(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-const SETTINGS: &str = "known are arp=flood|suppress, ageing=SECONDS, mac-capacity=N, forward-reserved=true|false";
+const SETTINGS: &str = "known are arp=flood|suppress, ageing=SECONDS, mac-capacity=N, forward-reserved=true|false, \
+icc=on|off, guard=on|off, masquerade=on|off";
 
 fn setting(text: &str) -> Result<Setting, String> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -371,6 +474,9 @@ fn setting(text: &str) -> Result<Setting, String> {
         "ageing" => value.parse().ok().map(Setting::Ageing),
         "mac-capacity" => value.parse().ok().map(Setting::MacCapacity),
         "forward-reserved" => value.parse().ok().map(Setting::ForwardReserved),
+        "icc" => on_or_off(value).ok().map(Setting::Icc),
+        "guard" => on_or_off(value).ok().map(Setting::Guard),
+        "masquerade" => on_or_off(value).ok().map(Setting::Masquerade),
         _ => return Err(format!("there is no setting '{key}': {SETTINGS}")),
     };
     read.ok_or_else(|| format!("setting '{key}' cannot be '{value}': {SETTINGS}"))

@@ -5,6 +5,8 @@
 //! | [`cli`] | the words themselves |
 //! | [`run`] | `lanyard run`: the daemon |
 //! | [`network`] | `lanyard network ...` |
+//! | [`docker`] | `lanyard docker ...` |
+//! | [`ports`] | `lanyard ports` |
 //! | [`show`] | `lanyard show ...` |
 //! | [`trace`] | `lanyard trace` |
 //! | [`lab`] | `lanyard lab ...` |
@@ -14,9 +16,11 @@
 
 mod cli;
 mod client;
+mod docker;
 mod failure;
 mod lab;
 mod network;
+mod ports;
 mod run;
 mod show;
 mod table;
@@ -118,6 +122,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(args) => run::run(&cli.socket, args),
         Command::Network { command } => network::run(&client, command),
+        Command::Docker { command } => docker::run(&client, &command),
+        Command::Ports(args) => ports::run(&client, &args),
         Command::Show(args) => show::run(&client, &args),
         Command::Trace(args) => trace::run(&client, &args),
         Command::Lab(args) => lab::run(args),

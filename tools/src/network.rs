@@ -48,16 +48,13 @@ fn create(client: &Client, args: CreateArgs) -> Result<(), Failure> {
 
 fn network_spec(args: CreateArgs) -> NetworkSpec {
     let mut spec = NetworkSpec {
-        name: args.name,
+        internal: args.internal,
         subnet: args.subnet,
         gateway: args.gateway,
         gateway_mode: args.gateway_mode,
         mtu: args.mtu,
         mac_limit: args.mac_limit,
-        mac_capacity: None,
-        ageing: None,
-        arp: switch::control::types::ArpMode::default(),
-        forward_reserved: false,
+        ..NetworkSpec::named(&args.name)
     };
     for setting in args.settings {
         match setting {
@@ -65,6 +62,9 @@ fn network_spec(args: CreateArgs) -> NetworkSpec {
             Setting::Ageing(seconds) => spec.ageing = Some(seconds),
             Setting::MacCapacity(addresses) => spec.mac_capacity = Some(addresses),
             Setting::ForwardReserved(forward) => spec.forward_reserved = forward,
+            Setting::Icc(on) => spec.options.icc = on,
+            Setting::Guard(on) => spec.options.guard = on,
+            Setting::Masquerade(on) => spec.options.masquerade = on,
         }
     }
     spec
@@ -199,15 +199,26 @@ fn endpoints(endpoints: &[EndpointInfo]) -> String {
     table.render()
 }
 
+fn subnets(network: &NetworkInfo) -> String {
+    let all: Vec<String> =
+        [&network.subnet].into_iter().chain(&network.more_subnets).map(ToString::to_string).collect();
+    all.join(" ")
+}
+
 /// One network with all its settings, one a line, then its endpoints.
 fn details(network: &NetworkInfo) -> String {
     let settings = [
         ("name", network.name.clone()),
         ("id", network.id.clone()),
-        ("subnet", network.subnet.to_string()),
+        ("subnet", subnets(network)),
         ("gateway", or_nothing(network.gateway.as_ref())),
         ("gateway-mac", or_nothing(network.gateway_mac.as_ref())),
         ("gateway-mode", word_of(&network.gateway_mode)),
+        ("host-interface", or_nothing(network.host_ifname.as_ref())),
+        ("internal", network.internal.to_string()),
+        ("docker", network.docker.to_string()),
+        ("icc", if network.icc { "on" } else { "off" }.to_owned()),
+        ("guard", if network.guard { "on" } else { "off" }.to_owned()),
         ("mtu", network.mtu.to_string()),
         ("mac-limit", or_nothing(network.mac_limit.as_ref())),
         ("mac-capacity", network.mac_capacity.to_string()),

@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use switch::control::{Fault, Switch, SwitchConfig};
+use switch::control::{Fault, PluginSocket, Switch, SwitchConfig};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -41,6 +41,13 @@ pub(crate) fn run(socket: &Path, args: RunArgs) -> Result<(), Failure> {
         let _ = switch.stop().inspect_err(|fault| tracing::error!("{fault}"));
         return Err(refused(&fault));
     }
+    if args.docker {
+        let socket = given_by_systemd().unwrap_or(PluginSocket::At(args.plugin_socket));
+        if let Err(fault) = switch.serve_docker(socket, args.docker_socket) {
+            let _ = switch.stop().inspect_err(|fault| tracing::error!("{fault}"));
+            return Err(refused(&fault));
+        }
+    }
     // With standard output closed there is nobody to tell, which is no reason not to switch.
     let _ = print(&format!("lanyard listens at {}\n", failure::one_line(&socket.display().to_string())));
     tracing::info!(workers, "the switch runs");
@@ -59,6 +66,13 @@ fn allow_many_files() {
         Ok(limit) => tracing::debug!(limit, "open files allowed"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
+}
+
+/// The socket that systemd listens on for the switch (`sd_listen_fds(3)`): dockerd's calls wait in it while the switch is
+/// started anew.
+fn given_by_systemd() -> Option<PluginSocket> {
+    let listener = listenfd::ListenFd::from_env().take_unix_listener(0).ok()??;
+    Some(PluginSocket::Given(listener))
 }
 
 fn unasked_workers() -> usize {
