@@ -9,9 +9,11 @@
 //! | [`machine`] | where did it run, and what did it cost there? |
 //! | [`packet`] | what does a generator send? |
 //! | [`reports`] | what do iperf3 and sockperf say? |
+//! | [`asked`] | how is a daemon behind a unix socket asked something? |
 //! | [`sockets`] | what does the network stack of a namespace say of itself? |
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod machine;
 pub mod packet;
 pub mod progress;

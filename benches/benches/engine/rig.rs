@@ -240,10 +240,12 @@ fn snapshot(tables: Arc<NetworkTables>, ports: u16) -> Snapshot {
         suppress_arp: false,
         subnet: None,
         gateway: None,
+        host_gateway: None,
+        icc: true,
         peers: Vec::new(),
     };
     let mut snapshot = Snapshot::default();
     snapshot.networks.push(Some(Arc::new(view)));
-    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN })).collect();
+    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN, guard: None })).collect();
     snapshot
 }
