@@ -70,6 +70,8 @@ drop_reasons! {
     EgressFull         "egress-full"          "the queue of the port it should leave by is full"
     EgressRefused      "egress-refused"       "the kernel refused it at the port it should leave by, for its size or its headers"
     EgressDown         "egress-down"          "the port it should leave by has gone down"
+    // switch/faults
+    FaultInjected      "fault-injected"       "the port's line is bad on purpose: 'lanyard fault ls' says how"
 }
 
 impl DropReason {

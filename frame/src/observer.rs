@@ -1,7 +1,8 @@
 //! Who hears of a frame's steps? Whoever is asked for by type: `()` hears nothing, and the code for
 //! telling it does not exist.
 
-use crate::Step;
+use crate::step::TableView;
+use crate::{FrameNumber, Step};
 
 /// Hears the steps of one frame, in order.
 pub trait Observer {
@@ -11,6 +12,14 @@ pub trait Observer {
 
     /// A decision was made.
     fn step(&mut self, step: Step);
+
+    /// The MAC table was asked and taught; told once, when the frame has been looked up or its journey ends before.
+    fn table(&mut self, _view: TableView) {}
+
+    /// The number that the frame goes by, if it has been given one.
+    fn number(&self) -> Option<FrameNumber> {
+        None
+    }
 }
 
 /// Nobody listens.

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{DropReason, MacAddr, NetworkId, PortId};
+use crate::{DropReason, MacAddr, Millis, NetworkId, PortId};
 
 /// One decision on the way to a verdict.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,18 @@ pub enum Step {
         /// How many ports that is.
         ports: u16,
     },
+    /// `switch/engine/hub`: its network is a hub (`mode=hub`), which repeats it to every other port and learns nothing.
+    Repeated {
+        /// How many ports that is.
+        ports: u16,
+    },
+    /// `switch/engine/faults`: the port's line is bad on purpose (`lanyard fault`).
+    Faulted {
+        /// Whose line.
+        port: PortId,
+        /// What it did to the frame.
+        what: Injected,
+    },
     /// `forwarding/route`: the gateway's decision.
     Routed(RouteStep),
     /// `arp/resolver`: the next hop's MAC address.
@@ -44,11 +56,55 @@ pub enum Step {
     },
 }
 
+/// A row of the MAC table, as it was found at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// How it came to be.
+    pub kind: RowKind,
+    /// The port it names; `None` for the gateway's.
+    pub port: Option<PortId>,
+    /// How long ago its station was last heard; zero for rows that do not age.
+    pub age: Millis,
+}
+
+/// How a row of the MAC table came to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowKind {
+    /// From a frame's source address.
+    Learned,
+    /// Told by the control side.
+    Static,
+    /// The network's gateway.
+    Gateway,
+}
+
+/// The MAC table around one frame: its rows before and after the frame, and how full it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableView {
+    /// The source address's row before the frame was learned from.
+    pub source_before: Option<Row>,
+    /// The same row afterwards.
+    pub source_after: Option<Row>,
+    /// The destination address's row, when it was looked up.
+    pub destination: Option<Row>,
+    /// Rows in the table afterwards.
+    pub entries: u32,
+    /// The most rows it may have.
+    pub capacity: u32,
+    /// Addresses learned on the frame's port afterwards.
+    pub on_port: u32,
+}
+
 /// What a frame's source address taught the MAC table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Learned {
     /// A new entry.
     New,
+    /// A new entry, for which another station's had to go: the table is full.
+    Replaced {
+        /// The station that is no longer known.
+        evicted: MacAddr,
+    },
     /// The entry was there and is fresh again.
     Refreshed,
     /// The address was on another port before; the move is counted.
@@ -59,6 +115,9 @@ pub enum Learned {
     /// Nothing was learned.
     Refused(LearnRefusal),
 }
+
+// What learning answers is returned in one register.
+const _: () = assert!(size_of::<Learned>() <= 8);
 
 /// Why an address was not learned. The frame is forwarded all the same, unless its port is guarded and the address another's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +135,31 @@ pub enum LearnRefusal {
     TableFull,
     /// Another worker was changing the same line of the table; the next frame will teach it.
     Busy,
+}
+
+/// What a bad line did to a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Injected {
+    /// Lost it.
+    Dropped,
+    /// Lost it, because as many frames were under way on the slow line as may be.
+    Overflowed,
+    /// Held it back for so long.
+    Delayed {
+        /// For how long.
+        by: Millis,
+    },
+    /// Delivered it twice: this is the frame itself.
+    Duplicated,
+    /// Delivered it twice: this is the second one.
+    Copy,
+    /// Delivered it after the one that came behind it.
+    Reordered,
+    /// Turned one of its bits over.
+    Corrupted {
+        /// In which octet, counted from 0.
+        octet: u16,
+    },
 }
 
 /// What the MAC table said of a destination address.

@@ -175,12 +175,13 @@ impl Text {
     }
 }
 
+/// A frame's number; what only would be has none.
 fn number(record: &Record) -> String {
-    format!("#{}", record.number)
+    if record.number == 0 { "#-".to_owned() } else { format!("#{}", record.number) }
 }
 
 /// Hours, minutes, seconds and milliseconds of a UTC day, without leap seconds (as Unix time has none).
-fn clock(at_unix_ns: u64) -> String {
+pub fn clock(at_unix_ns: u64) -> String {
     let ms = at_unix_ns / 1_000_000;
     let (second, minute, hour) = (ms / 1000 % 60, ms / 60_000 % 60, ms / 3_600_000 % 24);
     format!("{hour:02}:{minute:02}:{second:02}.{:03}", ms % 1000)

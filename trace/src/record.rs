@@ -6,6 +6,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
+//! | `schema` | `lanyard.frame/1`: these keys; another number would mean that one of them has changed its meaning |
 //! | `number` | the frame's number, from 1, the same in every view |
 //! | `at_unix_ns` | when it came in: nanoseconds since 1970-01-01 UTC |
 //! | `at_ms` | the same on the engine's own clock, in milliseconds |
@@ -16,10 +17,14 @@
 //! | `source`, `destination` | MAC addresses; `null` where the frame is too short to have them |
 //! | `source_name`, `destination_name` | whose they are; `null` where nobody knows |
 //! | `summary` | what the frame says, in words |
-//! | `steps` | list of objects, told apart by `step`: `admitted`, `learned`, `arp`, `looked_up`, `flooded`, `routed`, `resolved`, `sent`, `not_sent`; see [`crate::step`] |
+//! | `steps` | list of objects, told apart by `step`: `admitted`, `learned`, `arp`, `looked_up`, `flooded`, `repeated`, `faulted`, `routed`, `resolved`, `sent`, `not_sent`; see [`crate::step`] |
 //! | `verdict` | object, told apart by `kind`: `unicast` (`to`), `flood` (`network`), `fragmented` (`network`), `answered`, `consumed`, `held`, `drop` (`reason`, `sentence`) |
 //! | `egress` | list of `{port, sent, reason, sentence}`; the last two are `null` where it was sent |
 //! | `lost` | how many frames were lost to the trace so far |
+//! | `sent_unix_ns` | when the burst with its copies was handed to the ports; `null` where nothing was sent |
+//! | `data` | its first octets (128 at most) as they came in, two hexadecimal digits each |
+//! | `data_sent` | the same as they left, where the gateway rewrote the frame; `null` otherwise |
+//! | `table` | what the MAC table held: `source_before`, `source_after`, `destination` (rows or `null`), `entries`, `capacity`, `on_port`; `null` for a frame that never came so far. A row is `{kind, port, age_ms, taught_by}`: `learned`, `static` or `gateway`, and the number of the frame that taught it, `null` where that is not remembered |
 //!
 //! A trace whose losses no record has told yet tells them by themselves when it goes quiet or ends: a line with `lost`
 //! and without `number` is a [`Loss`].
@@ -27,16 +32,21 @@
 //! Within `steps`, `learned`, `looked_up`, `routed` and `resolved` say what they found in `result`; a MAC address with
 //! a name to it is `{mac, name}`.
 //!
-//! Not done: keeping the octets. They are read once, for `summary`.
+//! Not done: octets behind the first 128.
 
 use std::borrow::Cow;
 
 use frame::ethernet::EthernetHeader;
+use frame::step::TableView;
 use frame::{FrameNumber, MacAddr, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Resolver, Station, StepRecord, VerdictRecord};
+use crate::octets::Octets;
+use crate::step::{Resolver, Station, StepRecord, TableRecord, VerdictRecord};
 use crate::summary;
+
+/// The name and version of the JSON form.
+pub const SCHEMA: &str = "lanyard.frame/1";
 
 /// Octets of a traced frame that are kept: Ethernet, two tags, IPv6, and TCP with every option fit.
 pub const SNAP_OCTETS: usize = 128;
@@ -82,10 +92,37 @@ pub struct RawRecord {
     pub offload: OffloadHeader,
     /// Its first octets, before any of them was rewritten.
     pub snap: Snap,
+    /// Its first octets as it left, if they were rewritten.
+    pub snap_sent: Option<Snap>,
+    /// When its copies were handed to the ports: nanoseconds since 1970-01-01 UTC; 0 where none was.
+    pub sent_unix_ns: u64,
+    /// The MAC table around it, if it came so far.
+    pub table: Option<TableView>,
     /// The decisions, in order.
     pub steps: Vec<Step>,
     /// What became of it.
     pub verdict: Verdict,
+}
+
+/// Of no frame: something to fill in.
+impl Default for RawRecord {
+    fn default() -> Self {
+        Self {
+            number: FrameNumber(0),
+            at_unix_ns: 0,
+            at: Millis(0),
+            network: NetworkId(0),
+            port: None,
+            octets: 0,
+            offload: OffloadHeader::NONE,
+            snap: Snap::of(&[]),
+            snap_sent: None,
+            sent_unix_ns: 0,
+            table: None,
+            steps: Vec::with_capacity(8),
+            verdict: Verdict::Consumed,
+        }
+    }
 }
 
 /// Who knows what ports, networks and stations are called? `()` knows no name: `p3`, `n1`.
@@ -104,6 +141,11 @@ pub trait Names {
     fn mac(&self, _network: NetworkId, _mac: MacAddr) -> Option<Cow<'_, str>> {
         None
     }
+
+    /// The number of the frame that taught the MAC table where this address is, if that is remembered.
+    fn taught_by(&self, _network: NetworkId, _mac: MacAddr) -> Option<FrameNumber> {
+        None
+    }
 }
 
 impl Names for () {}
@@ -111,6 +153,9 @@ impl Names for () {}
 /// One traced frame, with names: self-contained. The keys of its JSON form stand in the [module's head](self).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// [`SCHEMA`], or another version's.
+    #[serde(default = "schema")]
+    pub schema: Cow<'static, str>,
     /// The number it goes by in every view.
     pub number: u64,
     /// When it came in: nanoseconds since 1970-01-01 UTC.
@@ -143,6 +188,22 @@ pub struct Record {
     pub egress: Vec<EgressRecord>,
     /// How many frames were lost to the trace so far.
     pub lost: u64,
+    /// When its copies were handed to the ports, as `at_unix_ns`; `None` where none was.
+    #[serde(default)]
+    pub sent_unix_ns: Option<u64>,
+    /// Its first octets as they came in.
+    #[serde(default)]
+    pub data: Octets,
+    /// Its first octets as they left, where it was rewritten.
+    #[serde(default)]
+    pub data_sent: Option<Octets>,
+    /// The MAC table around it.
+    #[serde(default)]
+    pub table: Option<TableRecord>,
+}
+
+fn schema() -> Cow<'static, str> {
+    SCHEMA.into()
 }
 
 /// Frames that were lost to the trace, told between records: `{"lost": N}`, no other key. It counts as
@@ -182,7 +243,16 @@ impl Record {
         let source = header.map(|header| resolver.station(header.source));
         let destination = header.map(|header| resolver.station(header.destination));
         let steps: Vec<StepRecord> = raw.steps.iter().map(|step| resolver.step(*step)).collect();
+        let taught_by = |mac: MacAddr| names.taught_by(raw.network, mac).map(|number| number.0);
+        let [source_taught, destination_taught] =
+            [&source, &destination].map(|station| station.as_ref().and_then(|station| taught_by(station.mac)));
+        let table = raw.table.map(|view| resolver.table(view, raw.number.0, source_taught, destination_taught));
         Self {
+            schema: schema(),
+            sent_unix_ns: (raw.sent_unix_ns > 0).then_some(raw.sent_unix_ns),
+            data: raw.snap.octets().into(),
+            data_sent: raw.snap_sent.as_ref().map(|snap| snap.octets().into()),
+            table,
             number: raw.number.0,
             at_unix_ns: raw.at_unix_ns,
             at_ms: raw.at.0,
@@ -258,6 +328,9 @@ mod tests {
             octets: octets.len() as u32,
             offload: OffloadHeader::NONE,
             snap: Snap::of(octets),
+            snap_sent: None,
+            sent_unix_ns: 0,
+            table: None,
             steps,
             verdict,
         }
@@ -325,6 +398,8 @@ mod tests {
                 "verdict": {"kind": "drop", "reason": "egress-down", "sentence": down},
                 "egress": [{"port": "p5", "sent": false, "reason": "egress-down", "sentence": down}],
                 "lost": 0,
+                "schema": "lanyard.frame/1", "sent_unix_ns": null, "data": "0202020202020202020202020202",
+                "data_sent": null, "table": null,
             })
         );
     }

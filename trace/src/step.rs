@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use frame::step::{ArpKind, ArpOutcome, ArpStep, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
+use frame::step::{
+    ArpKind, ArpOutcome, ArpStep, Injected, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep, Row,
+    RowKind, TableView,
+};
 use frame::{DropReason, MacAddr, NetworkId, Step, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,19 @@ pub enum StepRecord {
     Flooded {
         /// How many ports that is.
         ports: u16,
+    },
+    /// Its network is a hub, which repeats it to every other port and learns nothing.
+    Repeated {
+        /// How many ports that is.
+        ports: u16,
+    },
+    /// A port's line is bad on purpose.
+    Faulted {
+        /// Whose line.
+        port: String,
+        /// What it did to the frame.
+        #[serde(flatten)]
+        what: InjectedRecord,
     },
     /// The gateway's decision.
     Routed(RouteRecord),
@@ -58,6 +74,11 @@ pub enum StepRecord {
 pub enum LearnedRecord {
     /// A new entry.
     New,
+    /// A new entry, for which another station's had to go.
+    Replaced {
+        /// The station that is no longer known.
+        evicted: Station,
+    },
     /// The entry was there and is fresh again.
     Refreshed,
     /// The address was on another port before.
@@ -67,6 +88,32 @@ pub enum LearnedRecord {
     },
     /// Nothing was learned.
     Refused(RefusalRecord),
+}
+
+/// A [`frame::step::Injected`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum InjectedRecord {
+    /// Lost it.
+    Dropped,
+    /// Lost it: as many frames were under way as may be.
+    Overflowed,
+    /// Held it back.
+    Delayed {
+        /// For so many milliseconds.
+        by_ms: u64,
+    },
+    /// Delivered it twice: this is the frame itself.
+    Duplicated,
+    /// Delivered it twice: this is the second one.
+    Copy,
+    /// Delivered it after the one that came behind it.
+    Reordered,
+    /// Turned one of its bits over.
+    Corrupted {
+        /// In which octet, counted from 0.
+        octet: u16,
+    },
 }
 
 /// A [`frame::step::LearnRefusal`] with names.
@@ -259,6 +306,36 @@ pub enum VerdictRecord {
     },
 }
 
+/// A [`frame::step::TableView`] with names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// The source address's row before the frame was learned from.
+    pub source_before: Option<RowRecord>,
+    /// The same row afterwards.
+    pub source_after: Option<RowRecord>,
+    /// The destination address's row, when it was looked up.
+    pub destination: Option<RowRecord>,
+    /// Rows in the table afterwards.
+    pub entries: u32,
+    /// The most rows it may have.
+    pub capacity: u32,
+    /// Addresses learned on the frame's port afterwards.
+    pub on_port: u32,
+}
+
+/// A [`frame::step::Row`] with names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RowRecord {
+    /// `learned`, `static` or `gateway`.
+    pub kind: String,
+    /// The port it names.
+    pub port: Option<String>,
+    /// How long ago its station was last heard, in milliseconds, to 1/128 of the ageing time.
+    pub age_ms: u64,
+    /// The number of the frame that taught it, if that is remembered.
+    pub taught_by: Option<u64>,
+}
+
 /// A MAC address and, where the switch knows it, the name of who has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Station {
@@ -289,6 +366,10 @@ impl<N: Names> Resolver<'_, N> {
             Step::LookedUp(lookup) => StepRecord::LookedUp(self.lookup(lookup)),
             Step::Isolated => StepRecord::Isolated,
             Step::Flooded { ports } => StepRecord::Flooded { ports },
+            Step::Repeated { ports } => StepRecord::Repeated { ports },
+            Step::Faulted { port, what } => {
+                StepRecord::Faulted { port: self.names.port(port).into(), what: injected(what) }
+            }
             Step::Routed(route) => StepRecord::Routed(self.route(route)),
             Step::Resolved(resolved) => StepRecord::Resolved(self.resolved(resolved)),
             Step::Sent { port } => StepRecord::Sent { port: self.names.port(port).into() },
@@ -299,9 +380,47 @@ impl<N: Names> Resolver<'_, N> {
         }
     }
 
+    /// `number` is the frame's own; the others are those of the frames that had taught its two addresses before.
+    pub(crate) fn table(
+        &self,
+        view: TableView,
+        number: u64,
+        source_taught: Option<u64>,
+        destination_taught: Option<u64>,
+    ) -> TableRecord {
+        let row = |row: Option<Row>, taught_by: Option<u64>| row.map(|row| self.row(row, taught_by));
+        let moved = view.source_before.map(|row| row.port) != view.source_after.map(|row| row.port);
+        TableRecord {
+            source_before: row(view.source_before, source_taught.filter(|taught| *taught != number)),
+            source_after: row(
+                view.source_after,
+                if moved { Some(number).filter(|number| *number > 0) } else { source_taught },
+            ),
+            destination: row(view.destination, destination_taught),
+            entries: view.entries,
+            capacity: view.capacity,
+            on_port: view.on_port,
+        }
+    }
+
+    fn row(&self, row: Row, taught_by: Option<u64>) -> RowRecord {
+        let kind = match row.kind {
+            RowKind::Learned => "learned",
+            RowKind::Static => "static",
+            RowKind::Gateway => "gateway",
+        };
+        RowRecord {
+            kind: kind.to_owned(),
+            port: row.port.map(|port| self.names.port(port).into()),
+            age_ms: row.age.0,
+            taught_by: taught_by.filter(|_| row.kind == RowKind::Learned),
+        }
+    }
+
     fn learned(&self, learned: Learned) -> LearnedRecord {
         match learned {
             Learned::New => LearnedRecord::New,
+            Learned::Replaced { evicted } => LearnedRecord::Replaced { evicted: self.station(evicted) },
             Learned::Refreshed => LearnedRecord::Refreshed,
             Learned::Moved { from } => LearnedRecord::Moved { from: self.names.port(from).into() },
             Learned::Refused(why) => LearnedRecord::Refused(match why {
@@ -390,6 +509,18 @@ impl<N: Names> Resolver<'_, N> {
                 VerdictRecord::Drop { reason, sentence }
             }
         }
+    }
+}
+
+const fn injected(what: Injected) -> InjectedRecord {
+    match what {
+        Injected::Dropped => InjectedRecord::Dropped,
+        Injected::Overflowed => InjectedRecord::Overflowed,
+        Injected::Delayed { by } => InjectedRecord::Delayed { by_ms: by.0 },
+        Injected::Duplicated => InjectedRecord::Duplicated,
+        Injected::Copy => InjectedRecord::Copy,
+        Injected::Reordered => InjectedRecord::Reordered,
+        Injected::Corrupted { octet } => InjectedRecord::Corrupted { octet },
     }
 }
 

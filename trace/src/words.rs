@@ -8,8 +8,8 @@ use frame::MacAddr;
 
 use crate::record::Record;
 use crate::step::{
-    ArpKindRecord, ArpOutcomeRecord, ArpRecord, LearnedRecord, LookupRecord, NotedRecord, RefusalRecord,
-    ResolvedRecord, RouteRecord, Station, StepRecord, VerdictRecord,
+    ArpKindRecord, ArpOutcomeRecord, ArpRecord, InjectedRecord, LearnedRecord, LookupRecord, NotedRecord,
+    RefusalRecord, ResolvedRecord, RouteRecord, Station, StepRecord, VerdictRecord,
 };
 
 /// Ports named in one line; the others are counted.
@@ -84,6 +84,16 @@ pub fn sentence(record: &Record, step: &StepRecord) -> Sentence {
             format!("to every other port of the network: {}", count(usize::from(*ports), "port")),
             "once each, and never back to where it came from",
         ),
+        StepRecord::Repeated { ports } => say(
+            "hub",
+            format!("repeats to every other port: {}", count(usize::from(*ports), "port")),
+            "a hub learns nothing and looks nothing up: everybody hears everything",
+        ),
+        StepRecord::Faulted { port, what } => say(
+            "fault",
+            format!("the line of {port} {}", injected(*what)),
+            "it is bad on purpose: see 'lanyard fault ls'",
+        ),
         StepRecord::Routed(route) => self::route(route),
         StepRecord::Resolved(resolved) => resolve(resolved),
         StepRecord::Sent { port } => say("send", format!("{port} took it"), ""),
@@ -91,16 +101,34 @@ pub fn sentence(record: &Record, step: &StepRecord) -> Sentence {
     }
 }
 
+/// What a bad line did, to follow its name.
+fn injected(what: InjectedRecord) -> String {
+    match what {
+        InjectedRecord::Dropped => "lost it".to_owned(),
+        InjectedRecord::Overflowed => "lost it: as many frames are under way on it as may be".to_owned(),
+        InjectedRecord::Delayed { by_ms } => format!("delayed it by {by_ms} ms"),
+        InjectedRecord::Duplicated => "delivered it twice".to_owned(),
+        InjectedRecord::Copy => "delivered it twice: this is the second one".to_owned(),
+        InjectedRecord::Reordered => "delivered it after the one behind it".to_owned(),
+        InjectedRecord::Corrupted { octet } => format!("turned over a bit of octet {octet}"),
+    }
+}
+
 fn learn(record: &Record, learned: &LearnedRecord) -> Sentence {
     let (source, port) = (record.source_text(), record.port_text());
     let (fact, why) = match learned {
         LearnedRecord::New => (
-            format!("new: {source} is on {port}"),
+            format!("new: {source} is on {port}{}", filled(record)),
             "a switch learns where a station is from the source address of its frames",
         ),
-        LearnedRecord::Refreshed => {
-            (format!("known: {source} is still on {port}"), "its entry in the MAC table is fresh again")
-        }
+        LearnedRecord::Replaced { evicted } => (
+            format!("new: {source} is on {port}, in place of {}{}", station_text(evicted), filled(record)),
+            "the MAC table is full, so another entry made room",
+        ),
+        LearnedRecord::Refreshed => (
+            format!("known: {source} is still on {port}{}", heard(record)),
+            "its entry in the MAC table is fresh again",
+        ),
         LearnedRecord::Moved { from } => (
             format!("moved: {source} was on {from} and is now on {port}"),
             "the latest frame is believed, and the move counted",
@@ -128,6 +156,38 @@ fn learn(record: &Record, learned: &LearnedRecord) -> Sentence {
     say("learn", fact, why)
 }
 
+/// How full the table is.
+fn filled(record: &Record) -> String {
+    record
+        .table
+        .as_ref()
+        .map_or_else(String::new, |table| format!("; the MAC table has {} of {} rows", table.entries, table.capacity))
+}
+
+/// When the source was last heard, before this frame.
+fn heard(record: &Record) -> String {
+    let before = record.table.as_ref().and_then(|table| table.source_before.as_ref());
+    before.filter(|row| row.kind == "learned").map_or_else(String::new, |row| {
+        let by = row.taught_by.map_or_else(String::new, |number| format!("taught by #{number}, "));
+        format!(" ({by}last heard {})", ago(row.age_ms))
+    })
+}
+
+/// Who taught the destination's row. A next hop's is in another table, of which nothing is told.
+fn taught(record: &Record, next_hop: bool) -> String {
+    let row = record.table.as_ref().and_then(|table| table.destination.as_ref()).filter(|_| !next_hop);
+    row.map_or_else(String::new, |row| match (row.kind.as_str(), row.taught_by) {
+        ("learned", Some(number)) => format!(" (taught by #{number}, heard {})", ago(row.age_ms)),
+        ("learned", None) => format!(" (heard {})", ago(row.age_ms)),
+        (kind, _) => format!(" (a {kind} row)"),
+    })
+}
+
+/// The MAC table counts age in 128ths of the ageing time: zero is anything up to that.
+fn ago(ms: u64) -> String {
+    if ms == 0 { "just now".to_owned() } else { format!("{}.{} s ago", ms / 1000, ms % 1000 / 100) }
+}
+
 /// Whom a look-up was for, if not for the frame's own destination: once the next hop is known, it takes its place.
 fn looked_up_for<'a>(record: &'a Record, step: &StepRecord) -> Option<&'a Station> {
     let before = record.steps.iter().take_while(|earlier| !std::ptr::eq(*earlier, step));
@@ -141,7 +201,7 @@ fn look_up(record: &Record, next_hop: Option<&Station>, lookup: &LookupRecord) -
     let (destination, port) = (next_hop.map_or_else(|| record.destination_text(), station_text), record.port_text());
     let (fact, why) = match lookup {
         LookupRecord::Known { port } => (
-            format!("{destination}: the MAC table says {port}"),
+            format!("{destination}: the MAC table says {port}{}", taught(record, next_hop.is_some())),
             "nobody else gets the frame: that is why a switch is not a hub",
         ),
         LookupRecord::Gateway => {
@@ -247,6 +307,7 @@ fn arp_outcome(outcome: &ArpOutcomeRecord) -> String {
 pub fn verdict(record: &Record) -> String {
     match &record.verdict {
         VerdictRecord::Unicast { to } => format!("forwarded to {to} only"),
+        VerdictRecord::Flood { network } if is_repeated(record) => format!("repeated to every other port of {network}"),
         VerdictRecord::Flood { network } => format!("flooded to every other port of {network}"),
         VerdictRecord::Fragmented { network } => format!("cut into fragments for {network}, each a frame of its own"),
         VerdictRecord::Answered => "answered: the switch replied itself".to_owned(),
@@ -281,6 +342,17 @@ fn step_acts(record: &Record, step: &StepRecord) -> [Option<Act>; 2] {
     let one = |act| [Some(act), None];
     match step {
         StepRecord::Learned(LearnedRecord::New) => one(act("LEARN", Tone::Learn, format!("new {port}"))),
+        StepRecord::Learned(LearnedRecord::Replaced { evicted }) => {
+            let evicted = evicted.name.clone().unwrap_or_else(|| evicted.mac.to_string());
+            one(act("LEARN", Tone::Caution, format!("new {port} (evicts {evicted})")))
+        }
+        StepRecord::Faulted { port, what } => {
+            one(act("FAULT", Tone::Caution, format!("the line of {port} {}", injected(*what))))
+        }
+        // What the gateway did with it is said by other acts; that the others heard it, by this one.
+        StepRecord::Repeated { .. } if !matches!(record.verdict, VerdictRecord::Flood { .. }) => {
+            one(act("REPEAT", Tone::Caution, "-> every other port"))
+        }
         StepRecord::Learned(LearnedRecord::Refreshed) => one(act("LEARN", Tone::Learn, format!("fresh {port}"))),
         StepRecord::Learned(LearnedRecord::Moved { from }) => {
             one(act("LEARN", Tone::Caution, format!("moved {from} -> {port}")))
@@ -321,6 +393,7 @@ fn step_acts(record: &Record, step: &StepRecord) -> [Option<Act>; 2] {
         | StepRecord::LookedUp(_)
         | StepRecord::Isolated
         | StepRecord::Flooded { .. }
+        | StepRecord::Repeated { .. }
         | StepRecord::Routed(RouteRecord::Refused { told_source: false, .. })
         | StepRecord::Resolved(ResolvedRecord::Known { .. } | ResolvedRecord::Full)
         | StepRecord::Sent { .. } => [None, None],
@@ -355,6 +428,9 @@ fn outcome_act(outcome: &ArpOutcomeRecord) -> Option<Act> {
 fn verdict_act(record: &Record) -> Act {
     match &record.verdict {
         VerdictRecord::Unicast { to } => act("UNICAST", Tone::Forward, format!("-> {to}")),
+        VerdictRecord::Flood { .. } if is_repeated(record) => {
+            act("REPEAT", Tone::Caution, format!("-> {}", flooded_ports(record)))
+        }
         VerdictRecord::Flood { .. } => {
             act("FLOOD", Tone::Caution, format!("{} -> {}", flood_cause(record), flooded_ports(record)))
         }
@@ -378,7 +454,7 @@ fn flood_cause(record: &Record) -> &'static str {
 fn flooded_ports(record: &Record) -> String {
     if record.egress.is_empty() {
         let ports = record.steps.iter().find_map(|step| match step {
-            StepRecord::Flooded { ports } => Some(usize::from(*ports)),
+            StepRecord::Flooded { ports } | StepRecord::Repeated { ports } => Some(usize::from(*ports)),
             _ => None,
         });
         return ports.map_or_else(|| "every other port".to_owned(), |ports| count(ports, "port"));
@@ -390,6 +466,11 @@ fn flooded_ports(record: &Record) -> String {
         1..=NAMED_PORTS => sent.join(" "),
         more => format!("{} and {} more", sent[..NAMED_PORTS].join(" "), more - NAMED_PORTS),
     }
+}
+
+/// Did a hub flood it?
+fn is_repeated(record: &Record) -> bool {
+    record.steps.iter().any(|step| matches!(step, StepRecord::Repeated { .. }))
 }
 
 fn was_routed(record: &Record) -> bool {

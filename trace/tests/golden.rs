@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::{DMZ, GATEWAY, H1, H2, H3, H4, LAN, Lab, arp, arp_payload, echo, ethernet, ip, mac, raw};
 use frame::offload::GsoKind;
-use frame::step::{ArpKind, ArpOutcome, ArpStep, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
-use frame::{DropReason, MacAddr, OffloadHeader, Step, Verdict};
+use frame::step::{
+    ArpKind, ArpOutcome, ArpStep, Injected, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep,
+};
+use frame::{DropReason, MacAddr, Millis, OffloadHeader, Step, Verdict};
 use lanyard_trace::{RawRecord, Record, Style, Widths, one_line, tree};
 
 const NEW: Step = Step::Learned(Learned::New);
@@ -84,6 +86,8 @@ fn learning_and_arp() {
     for (raw, expected) in [
         (cold_request(), format!("{asked}  LEARN new h1 | FLOOD broadcast -> h2 h3")),
         (learn(Learned::New), format!("{said}  LEARN new h1 | UNICAST -> h2")),
+        (learn(Learned::Replaced { evicted: mac(3) }), format!("{said}  LEARN new h1 (evicts h3) | UNICAST -> h2")),
+        (learn(Learned::Replaced { evicted: from }), format!("{said}  LEARN new h1 (evicts {from}) | UNICAST -> h2")),
         (learn(Learned::Refreshed), format!("{said}  LEARN fresh h1 | UNICAST -> h2")),
         (learn(Learned::Moved { from: H3 }), format!("{said}  LEARN moved h3 -> h1 | UNICAST -> h2")),
         (refuse(LearnRefusal::Static { port: H3 }), format!("{said}  LEARN refused: static on h3 | UNICAST -> h2")),
@@ -141,6 +145,66 @@ fn arp_reply_probe_and_announcement() {
         let expected = format!("h2 -> *  {text}  LEARN fresh h2 | FLOOD broadcast -> h1 h3");
         assert_eq!(told(&raw(Some(H2), &octets, steps, FLOOD)), expected);
     }
+}
+
+#[test]
+fn a_hub_repeats() {
+    let said = "ICMP echo request 10.0.0.1 > 10.0.0.2 id 7 seq 1";
+    let repeated = Step::Repeated { ports: 2 };
+    for (raw, expected) in [
+        (raw(Some(H1), &ping(), sent(&[repeated], &[H2, H3]), FLOOD), format!("h1 -> h2  {said}  REPEAT -> h2 h3")),
+        (raw(Some(H1), &ping(), sent(&[repeated], &[]), FLOOD), format!("h1 -> h2  {said}  REPEAT -> 2 ports")),
+        (
+            raw(Some(H1), &ping(), sent(&[repeated, Step::Routed(RouteStep::EchoAnswered)], &[]), Verdict::Answered),
+            format!("h1 -> h2  {said}  REPEAT -> every other port | ANSWER ping of the gateway"),
+        ),
+    ] {
+        assert_eq!(told(&raw), expected);
+    }
+    let record = Record::resolve(&raw(Some(H1), &ping(), sent(&[repeated], &[H2, H3]), FLOOD), 0, &Lab);
+    let tree = tree(&record, Style::Plain);
+    assert!(tree.contains("hub      repeats to every other port: 2 ports  (a hub learns nothing"), "{tree}");
+    assert!(tree.ends_with("= repeated to every other port of lan"), "{tree}");
+}
+
+#[test]
+fn what_a_bad_line_does() {
+    let said = "h1 -> h2  ICMP echo request 10.0.0.1 > 10.0.0.2 id 7 seq 1  FAULT the line of";
+    let on = |port, what| Step::Faulted { port, what };
+    let dropped = Verdict::Drop(DropReason::FaultInjected);
+    let purpose = "the port's line is bad on purpose: 'lanyard fault ls' says how";
+    let passed = |what| raw(Some(H1), &ping(), sent(&[on(H1, what), FRESH, TO_H2], &[H2]), UNICAST_H2);
+    let lost = |what| raw(Some(H1), &ping(), vec![on(H1, what)], dropped);
+    let not_sent = Step::NotSent { port: H2, reason: DropReason::FaultInjected };
+    for (raw, expected) in [
+        (lost(Injected::Dropped), format!("h1 lost it | DROP fault-injected: {purpose}")),
+        (
+            lost(Injected::Overflowed),
+            format!("h1 lost it: as many frames are under way on it as may be | DROP fault-injected: {purpose}"),
+        ),
+        (
+            passed(Injected::Delayed { by: Millis(52) }),
+            "h1 delayed it by 52 ms | LEARN fresh h1 | UNICAST -> h2".to_owned(),
+        ),
+        (passed(Injected::Duplicated), "h1 delivered it twice | LEARN fresh h1 | UNICAST -> h2".to_owned()),
+        (
+            passed(Injected::Copy),
+            "h1 delivered it twice: this is the second one | LEARN fresh h1 | UNICAST -> h2".to_owned(),
+        ),
+        (
+            passed(Injected::Reordered),
+            "h1 delivered it after the one behind it | LEARN fresh h1 | UNICAST -> h2".to_owned(),
+        ),
+        (
+            passed(Injected::Corrupted { octet: 3 }),
+            "h1 turned over a bit of octet 3 | LEARN fresh h1 | UNICAST -> h2".to_owned(),
+        ),
+    ] {
+        assert_eq!(told(&raw), format!("{said} {expected}"));
+    }
+    let steps = sent(&[FRESH, TO_H2, on(H2, Injected::Dropped), not_sent], &[]);
+    let at_the_end = told(&raw(Some(H1), &ping(), steps, UNICAST_H2));
+    assert!(at_the_end.ends_with(&format!("| NOT SENT to h2: {purpose}")), "{at_the_end}");
 }
 
 #[test]

@@ -4,9 +4,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use frame::offload::GsoKind;
-use frame::step::{ArpKind, ArpOutcome, ArpStep, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
+use frame::step::{
+    ArpKind, ArpOutcome, ArpStep, Injected, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep,
+};
 use frame::{DropReason, FrameNumber, MacAddr, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
-use lanyard_trace::{Names, RawRecord, Record, Snap, Style, Widths, one_line, summary, tree};
+use lanyard_trace::{
+    CacheChange, Ladder, Names, RawRecord, Record, Snap, Style, Widths, ladder, one_line, summary, tree,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -44,11 +48,22 @@ fn reason() -> impl Strategy<Value = DropReason> {
 fn learned() -> impl Strategy<Value = Learned> {
     prop_oneof![
         Just(Learned::New),
+        mac().prop_map(|evicted| Learned::Replaced { evicted }),
         Just(Learned::Refreshed),
         port().prop_map(|from| Learned::Moved { from }),
         port().prop_map(|port| Learned::Refused(LearnRefusal::Static { port })),
         select(&[LearnRefusal::Gateway, LearnRefusal::PortLimit, LearnRefusal::TableFull, LearnRefusal::Busy][..])
             .prop_map(Learned::Refused),
+    ]
+}
+
+fn injected() -> impl Strategy<Value = Injected> {
+    prop_oneof![
+        select(
+            &[Injected::Dropped, Injected::Overflowed, Injected::Duplicated, Injected::Copy, Injected::Reordered][..]
+        ),
+        any::<u64>().prop_map(|by| Injected::Delayed { by: Millis(by) }),
+        any::<u16>().prop_map(|octet| Injected::Corrupted { octet }),
     ]
 }
 
@@ -83,6 +98,8 @@ fn step() -> impl Strategy<Value = Step> {
         port().prop_map(|port| Step::LookedUp(Lookup::Known { port })),
         select(&[Lookup::Gateway, Lookup::Group, Lookup::Unknown, Lookup::SamePort][..]).prop_map(Step::LookedUp),
         any::<u16>().prop_map(|ports| Step::Flooded { ports }),
+        any::<u16>().prop_map(|ports| Step::Repeated { ports }),
+        (port(), injected()).prop_map(|(port, what)| Step::Faulted { port, what }),
         Just(Step::Routed(RouteStep::EchoAnswered)),
         (any::<u16>(), any::<IpAddr>(), any::<u8>()).prop_map(|(network, next_hop, ttl)| {
             Step::Routed(RouteStep::Forwarded { network: NetworkId(network), next_hop, ttl })
@@ -146,6 +163,9 @@ fn raw() -> impl Strategy<Value = RawRecord> {
             octets,
             offload: OffloadHeader::from_octets(&header),
             snap: Snap::of(&snap),
+            snap_sent: Some(Snap::of(&snap[snap.len() / 2..])),
+            sent_unix_ns: at_unix_ns,
+            table: None,
             steps,
             verdict,
         })
@@ -191,5 +211,58 @@ proptest! {
         let line = Record::resolve(&raw, 0, &()).to_string();
         let said = format!("segments of {segment}]");
         prop_assert!(line.contains(&said), "{line}");
+    }
+}
+
+/// Names of every kind, and the numbers that stand in for names.
+enum Called {
+    One(Anything),
+    Numbers,
+}
+
+impl Names for Called {
+    fn port(&self, port: PortId) -> Cow<'_, str> {
+        match self {
+            Self::One(anything) => format!("{}{port}", anything.0).into(),
+            Self::Numbers => port.to_string().into(),
+        }
+    }
+}
+
+/// Columns that a terminal gives a text of Latin letters: what a diagram is drawn with.
+fn fits(line: &str) -> bool {
+    line.chars().count() <= 80
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_diagram_of_anything_can_be_read(
+        raws in vec(raw(), 0..12),
+        name in option::of(any::<String>()),
+        changes in vec((any::<u64>(), any::<String>(), any::<IpAddr>(), any::<String>()), 0..3),
+    ) {
+        let names = name.map_or(Called::Numbers, |name| Called::One(Anything(name)));
+        let records: Vec<Record> = raws.iter().map(|raw| Record::resolve(raw, raw.at.0 % 9, &names)).collect();
+        let changes: Vec<CacheChange> = changes.into_iter().map(|(at_unix_ns, endpoint, ip, state)| CacheChange {
+            at_unix_ns, network: "n1".to_owned(), endpoint, ip, state_before: String::new(), state_after: state,
+        }).collect();
+        let diagram = Ladder::new(&records, &changes);
+        let svg = ladder::svg(&diagram);
+        let document = roxmltree::Document::parse(&svg).map_err(|error| TestCaseError::fail(format!("{error}: {svg}")))?;
+        let inside = |value: Option<&str>| value.is_none_or(|x| x.parse::<i32>().is_ok_and(|x| (0..=800).contains(&x)));
+        for node in document.descendants().filter(roxmltree::Node::is_element) {
+            prop_assert!(inside(node.attribute("x")), "outside the picture: {node:?}");
+        }
+        let page = ladder::html(&diagram);
+        let body = page.split_once("<html").unwrap().1;
+        let body = format!("<html{body}");
+        prop_assert!(roxmltree::Document::parse(&body).is_ok());
+        let text = ladder::txt(&diagram);
+        prop_assert!(text.lines().all(fits), "{text}");
+        prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        prop_assert!(ladder::mermaid(&diagram).lines().skip(1).all(|line| line.starts_with("    ")));
+        prop_assert_eq!(ladder::svg(&Ladder::new(&records, &changes)), svg);
     }
 }

@@ -111,6 +111,9 @@ pub(crate) fn raw(port: Option<PortId>, octets: &[u8], steps: Vec<Step>, verdict
         octets: octets.len() as u32,
         offload: OffloadHeader::NONE,
         snap: Snap::of(octets),
+        snap_sent: None,
+        sent_unix_ns: 0,
+        table: None,
         steps,
         verdict,
     }

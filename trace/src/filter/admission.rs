@@ -1,0 +1,205 @@
+//! Might a frame that has just come in match, when all is decided? The filter as the engine asks it: numbers in place of
+//! names, no allocation, no lock.
+//!
+//! Only the decision will tell a verdict, and only the book of names whose address it is: such a test answers
+//! "perhaps", and what is perhaps is admitted. "No" is said only of a frame that cannot match, so that
+//! [`Filter::matches`](super::Filter::matches) has the last word on what was admitted and misses nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use frame::{MacAddr, NetworkId, PortId};
+
+use super::headers::Headers;
+use super::syntax::{EtherHost, Expr, Family, Host, Test, Way};
+
+/// Who knows which numbers and addresses go by a name? `()` knows none.
+///
+/// A name that is not known yet admits whatever may turn out to be its; one that is, admits what is its by these lists.
+/// So a filter that speaks of names is to be compiled again when endpoints or networks come or go.
+pub trait Ids {
+    /// The ports of the endpoints with this name, on whatever network.
+    fn ports(&self, _name: &str) -> Vec<PortId> {
+        Vec::new()
+    }
+
+    /// The networks with this name.
+    fn networks(&self, _name: &str) -> Vec<NetworkId> {
+        Vec::new()
+    }
+
+    /// The MAC addresses of the stations with this name.
+    fn macs(&self, _name: &str) -> Vec<MacAddr> {
+        Vec::new()
+    }
+
+    /// The IP addresses of the stations with this name.
+    fn ips(&self, _name: &str) -> Vec<IpAddr> {
+        Vec::new()
+    }
+}
+
+impl Ids for () {}
+
+/// A [`Filter`](super::Filter) in the engine's terms. A copy costs one atomic increment.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// `None` admits everything.
+    rule: Option<Arc<Rule>>,
+}
+
+/// Yes, no, or what only the decision will tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    No,
+    Perhaps,
+    Yes,
+}
+
+#[derive(Debug)]
+enum Rule {
+    /// The frame's headers say.
+    Headers(Test),
+    Less(u32),
+    Greater(u32),
+    FromSwitch,
+    Ports(Box<[PortId]>),
+    Networks(Box<[NetworkId]>),
+    /// The frame may be of a station with these addresses; where no MAC address is known, of any.
+    Station {
+        family: Option<Family>,
+        way: Way,
+        macs: Box<[MacAddr]>,
+        ips: Box<[IpAddr]>,
+    },
+    Perhaps,
+    Not(Box<Rule>),
+    And(Box<Rule>, Box<Rule>),
+    Or(Box<Rule>, Box<Rule>),
+}
+
+/// One frame, whose headers are read when the first test asks for them.
+struct Subject<'a> {
+    network: NetworkId,
+    port: Option<PortId>,
+    octets: &'a [u8],
+    headers: Option<Headers<'a>>,
+}
+
+impl<'a> Subject<'a> {
+    fn headers(&mut self) -> &Headers<'a> {
+        self.headers.get_or_insert_with(|| Headers::read(self.octets))
+    }
+}
+
+impl Admission {
+    /// It admits every frame.
+    pub fn everything() -> Self {
+        Self { rule: None }
+    }
+
+    pub(super) fn new(expr: Option<&Expr>, ids: &impl Ids) -> Self {
+        Self { rule: expr.map(|expr| Arc::new(Rule::of(expr, ids))) }
+    }
+
+    /// Does it admit every frame, without looking?
+    pub fn is_everything(&self) -> bool {
+        self.rule.is_none()
+    }
+
+    /// Might the frame match? `port` is the one it came in by, `None` for a frame that the switch made; `octets` are the
+    /// whole frame's, as it came in, without FCS.
+    #[inline]
+    pub fn admits(&self, network: NetworkId, port: Option<PortId>, octets: &[u8]) -> bool {
+        let Some(rule) = &self.rule else { return true };
+        rule.answer(&mut Subject { network, port, octets, headers: None }) != Answer::No
+    }
+}
+
+impl Rule {
+    fn of(expr: &Expr, ids: &impl Ids) -> Self {
+        match expr {
+            Expr::Test(test) => Self::of_test(test, ids),
+            Expr::Not(inner) => Self::Not(Box::new(Self::of(inner, ids))),
+            Expr::And(left, right) => Self::And(Box::new(Self::of(left, ids)), Box::new(Self::of(right, ids))),
+            Expr::Or(left, right) => Self::Or(Box::new(Self::of(left, ids)), Box::new(Self::of(right, ids))),
+        }
+    }
+
+    fn of_test(test: &Test, ids: &impl Ids) -> Self {
+        match test {
+            Test::Less(octets) => Self::Less(*octets),
+            Test::Greater(octets) => Self::Greater(*octets),
+            Test::FromSwitch => Self::FromSwitch,
+            Test::PortOf(name) => match ids.ports(name) {
+                ports if ports.is_empty() => Self::Perhaps,
+                ports => Self::Ports(ports.into()),
+            },
+            Test::Network(name) => match ids.networks(name) {
+                networks if networks.is_empty() => Self::Perhaps,
+                networks => Self::Networks(networks.into()),
+            },
+            Test::Host { family, way, host: Host::Name(name, known) } => {
+                let ips = known.iter().copied().chain(ids.ips(name)).collect();
+                Self::station(Some(*family), *way, ids.macs(name), ips)
+            }
+            Test::EtherHost { way, host: EtherHost::Name(name) } => {
+                Self::station(None, *way, ids.macs(name), Box::default())
+            }
+            Test::To(_) | Test::Verdict(_) | Test::Reason(_) | Test::Learned(_) | Test::Frame { .. } => Self::Perhaps,
+            _ => Self::Headers(test.clone()),
+        }
+    }
+
+    fn station(family: Option<Family>, way: Way, macs: Vec<MacAddr>, ips: Box<[IpAddr]>) -> Self {
+        Self::Station { family, way, macs: macs.into(), ips }
+    }
+
+    fn answer(&self, subject: &mut Subject<'_>) -> Answer {
+        match self {
+            Self::Headers(test) => subject.headers().pass(test).map_or(Answer::Perhaps, Answer::from),
+            Self::Less(octets) => (subject.octets.len() <= *octets as usize).into(),
+            Self::Greater(octets) => (subject.octets.len() >= *octets as usize).into(),
+            Self::FromSwitch => subject.port.is_none().into(),
+            Self::Ports(ports) => subject.port.is_some_and(|port| ports.contains(&port)).into(),
+            Self::Networks(networks) => networks.contains(&subject.network).into(),
+            Self::Station { family, way, macs, ips } => {
+                let headers = subject.headers();
+                let is_of = family.is_none_or(|family| headers.is_of(family));
+                let has_ip = |family| headers.address(family, *way, |ip| ips.contains(&ip));
+                // One address may be of several stations, on networks of their own: the book of names will tell.
+                let may_be =
+                    macs.is_empty() || headers.mac(*way, |mac| macs.contains(&mac)) || family.is_some_and(has_ip);
+                if is_of && may_be { Answer::Perhaps } else { Answer::No }
+            }
+            Self::Perhaps => Answer::Perhaps,
+            Self::Not(inner) => match inner.answer(subject) {
+                Answer::No => Answer::Yes,
+                Answer::Perhaps => Answer::Perhaps,
+                Answer::Yes => Answer::No,
+            },
+            Self::And(left, right) => match left.answer(subject) {
+                Answer::No => Answer::No,
+                Answer::Yes => right.answer(subject),
+                Answer::Perhaps => match right.answer(subject) {
+                    Answer::No => Answer::No,
+                    _ => Answer::Perhaps,
+                },
+            },
+            Self::Or(left, right) => match left.answer(subject) {
+                Answer::Yes => Answer::Yes,
+                Answer::No => right.answer(subject),
+                Answer::Perhaps => match right.answer(subject) {
+                    Answer::Yes => Answer::Yes,
+                    _ => Answer::Perhaps,
+                },
+            },
+        }
+    }
+}
+
+impl From<bool> for Answer {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
