@@ -2,9 +2,10 @@
 //! (IEEE 802.1D-2004, 7.8).
 //!
 //! A frame from h1 came in on port 3, so h1 is reached through port 3: that one line is all that a switch
-//! knows of the world, and it never asks. Four things can come of it:
+//! knows of the world, and it never asks. Five things can come of it:
 //!
 //! - **new**: nobody was known by that address; now it has an entry, good for the ageing time (300 s);
+//! - **replaced**: the same, and because the table is full, another station is forgotten for it;
 //! - **refreshed**: the entry was there, and its age is zero again;
 //! - **moved**: the address was on another port. A container was plugged in elsewhere, or a virtual machine
 //!   migrated; from this frame on, its traffic follows. An address that moves to and fro is used twice;

@@ -29,6 +29,6 @@ pub use guard::{Guard, guard};
 pub use isolate::{Isolation, isolate};
 pub use learn::{is_spoofed, learn, learn_sought};
 pub use lookup::{look_up, look_up_sought};
-pub use mac_table::{MacTable, MacTableConfig, Sought};
+pub use mac_table::{Eviction, MacTable, MacTableConfig, Sought};
 pub use route::table::RouteTable;
 pub use route::{Gateway, NextNetwork, RouteDecision, route};

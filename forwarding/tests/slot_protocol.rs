@@ -39,7 +39,12 @@ fn every_order(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) 
 }
 
 fn table(buckets: usize) -> Arc<MacTable> {
-    let config = MacTableConfig { capacity: buckets * SLOTS, ageing: Millis(12_800), port_limit: None };
+    let config = MacTableConfig {
+        capacity: buckets * SLOTS,
+        ageing: Millis(12_800),
+        port_limit: None,
+        ..MacTableConfig::default()
+    };
     Arc::new(MacTable::of_buckets(config, SECRET, buckets))
 }
 
@@ -226,5 +231,24 @@ fn a_sweep_beside_a_learner_takes_only_the_dead() {
         assert!(matches!(answer, Learned::New | BUSY), "{answer:?}");
         assert_eq!(table.lookup(mac, later).is_some(), answer == Learned::New);
         assert_eq!(table.learned_on(RIGHT), u32::from(answer == Learned::New));
+    });
+}
+
+#[test]
+fn who_learns_while_the_ages_leap_is_known_or_gone_and_counted_right() {
+    every_order(2, || {
+        let table = table(2);
+        let macs: Vec<MacAddr> = addresses(&table, 0, 1).take(2).collect();
+        let [old, new] = [macs[0], macs[1]];
+        table.learn(old, LEFT, NOW);
+        let (died, answer) =
+            both(&table, move |table| table.warp(Millis(12_800), NOW), move |table| table.learn(new, RIGHT, NOW));
+        assert!(matches!(answer, Learned::New | BUSY), "{answer:?}");
+        assert_eq!(table.lookup(old, NOW), None);
+        let found = usize::from(table.lookup(new, NOW).is_some());
+        let learned = usize::from(answer == Learned::New);
+        assert!(found <= learned && died == 1 + learned - table.len(), "{died} died, {} are left", table.len());
+        table.sweep(NOW, 2);
+        audit(&table, found);
     });
 }

@@ -30,7 +30,7 @@ pub struct Conflict {
 }
 
 /// The conflicts of one table, the latest last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ConflictLog {
     recent: VecDeque<Conflict>,
     total: u64,

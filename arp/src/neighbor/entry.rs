@@ -101,14 +101,14 @@ pub struct NeighborEntry {
 }
 
 /// One neighbor, as it is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Neighbor {
     Incomplete(Incomplete),
     Known(Known),
 }
 
 /// Asked for, not answered yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Incomplete {
     pub(crate) since: Millis,
     /// Requests sent.
@@ -118,7 +118,7 @@ pub(crate) struct Incomplete {
 }
 
 /// Its MAC address is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) mac: MacAddr,
     pub(crate) port: Option<PortId>,

@@ -101,7 +101,7 @@ pub(crate) enum Evict {
 }
 
 /// The neighbors of one network.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NeighborTable {
     pub(crate) settings: Settings,
     pub(crate) neighbors: HashMap<IpAddr, Neighbor>,

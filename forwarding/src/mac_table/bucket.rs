@@ -251,6 +251,18 @@ impl Bucket {
         None
     }
 
+    /// The bucket as it is now, not locked. When its lock is not to be had, the words are read as they are: each entry
+    /// is whole all the same.
+    pub(super) fn copy(&self, spins: u32) -> Self {
+        let _locked = self.try_lock(spins);
+        let word = |slot: usize| self.words[slot].load(Acquire);
+        Self {
+            words: std::array::from_fn(|slot| {
+                AtomicU64::new(if slot == SLOTS { word(slot) & !LOCK } else { word(slot) })
+            }),
+        }
+    }
+
     /// One address of this bucket came back from its second one, or is gone. Needs no lock; comes after
     /// the entry's removal, so that who sees a count of 0 also sees the removal.
     pub(super) fn one_displaced_less(&self) {

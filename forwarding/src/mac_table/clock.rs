@@ -44,6 +44,12 @@ impl Clock {
         Self { word: AtomicU64::new(0), tick_millis: AtomicU64::new(tick_of(ageing)), swept: AtomicU64::new(0) }
     }
 
+    /// A clock that shows the same, and goes on by itself.
+    pub(super) fn fork(&self) -> Self {
+        let copy = |word: &AtomicU64| AtomicU64::new(word.load(Acquire));
+        Self { word: copy(&self.word), tick_millis: copy(&self.tick_millis), swept: copy(&self.swept) }
+    }
+
     /// The current tick, if `now` is still in it.
     #[inline]
     pub(super) fn tick(&self, now: Millis) -> Option<u8> {
@@ -67,15 +73,32 @@ impl Clock {
         }
         let number = (from as u16).wrapping_add(ticks as u16);
         let to = (began + ticks * length) << 16 | u64::from(number);
-        let unswept = u64::from((from as u16).wrapping_sub(self.swept.load(Relaxed) as u16));
-        Some(Leap { from, to, ticks, sweep_first: unswept + ticks > u64::from(LIFE_TICKS) })
+        Some(Leap { from, to, ticks, sweep_first: self.must_sweep_before(from, ticks) })
     }
 
-    /// Carry out a leap, unless somebody else has moved the clock since.
-    pub(super) fn carry_out(&self, leap: Leap) {
-        if self.word.compare_exchange(leap.from, leap.to, Release, Relaxed).is_ok() && leap.sweep_first {
+    /// What has to happen for entries to be older by `by` (rounded up to ticks) while no time passes: the number of the
+    /// tick moves on, and when it began stays. By more than a life is by a life: nothing outlives that.
+    pub(super) fn warp(&self, by: Millis) -> Leap {
+        let from = self.word.load(Acquire);
+        let ticks = by.0.div_ceil(self.tick_millis.load(Relaxed)).min(u64::from(LIFE_TICKS));
+        let number = (from as u16).wrapping_add(ticks as u16);
+        let to = from & !0xffff | u64::from(number);
+        Leap { from, to, ticks, sweep_first: self.must_sweep_before(from, ticks) }
+    }
+
+    /// Could a stamp be misread after so many ticks more, if nobody swept before?
+    fn must_sweep_before(&self, word: u64, ticks: u64) -> bool {
+        let unswept = u64::from((word as u16).wrapping_sub(self.swept.load(Relaxed) as u16));
+        unswept + ticks > u64::from(LIFE_TICKS)
+    }
+
+    /// Carry out a leap, unless somebody else has moved the clock since: `false` then.
+    pub(super) fn carry_out(&self, leap: Leap) -> bool {
+        let moved = self.word.compare_exchange(leap.from, leap.to, Release, Relaxed).is_ok();
+        if moved && leap.sweep_first {
             self.swept.store(leap.to & 0xffff, Relaxed);
         }
+        moved
     }
 
     /// A sweep that began at `tick` has been through the whole table.
@@ -126,6 +149,27 @@ mod tests {
         assert!(clock.leap(Millis(229)).unwrap().sweep_first);
         clock.carry_out(clock.leap(Millis(1 << 40)).unwrap());
         assert!(!clock.leap(Millis((1 << 40) + 128)).unwrap().sweep_first);
+    }
+
+    #[test]
+    fn a_warp_moves_the_number_and_not_the_time() {
+        let clock = Clock::new(Millis(12_800));
+        clock.carry_out(clock.leap(Millis(250)).unwrap());
+        for (by, ticks) in [(0, 0), (1, 1), (100, 1), (101, 2), (12_800, 128), (12_801, 128), (u64::MAX, 128)] {
+            assert_eq!(clock.warp(Millis(by)).ticks, ticks, "{by} ms");
+        }
+        assert!(clock.carry_out(clock.warp(Millis(500))));
+        assert_eq!((clock.shown(), clock.tick(Millis(299)), clock.tick(Millis(300))), (7, Some(7), None));
+        let stale = clock.warp(Millis(500));
+        clock.carry_out(clock.leap(Millis(300)).unwrap());
+        assert!(!clock.carry_out(stale), "somebody else has moved the clock");
+        for _ in 0..1000 {
+            assert!(clock.carry_out(clock.warp(Millis(u64::MAX))), "the number comes round");
+        }
+        assert!(clock.warp(Millis(12_800)).sweep_first == (clock.swept.load(Relaxed) as u16 != clock.shown()));
+        let forever = Clock::new(Millis(u64::MAX));
+        assert_eq!(forever.warp(Millis(u64::MAX)).ticks, 128);
+        assert_eq!(forever.warp(Millis(1000)).ticks, 1);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 /// A table's secret.
 pub type Secret = [u64; 4];
 
+#[derive(Clone)]
 pub(super) struct Hash {
     secret: Secret,
     buckets: u64,

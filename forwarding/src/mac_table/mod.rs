@@ -41,7 +41,8 @@
 //! The table is built for a fill of two thirds at its capacity, so that in practice capacity is reached first.
 //! Then an entry must go: among those in reach, the oldest of the port that holds most addresses, and never
 //! one of a port that holds fewer than the newcomer's. A station that floods the table with addresses
-//! thereby evicts its own. When nothing in reach may go, the newcomer is not learned.
+//! thereby evicts its own. When nothing in reach may go, the newcomer is not learned. For a class there are two worse
+//! ways ([`Eviction`]): the oldest in reach goes, whosever it is; or nothing goes.
 //!
 //! **Bursts.** [`MacTable::lookup_burst`] hashes 32 addresses, has their lines brought, compares each whole line at
 //! once where the processor can (`line`), and only then comes to the few that are displaced, static, the gateway's or
@@ -55,6 +56,7 @@
 
 mod bucket;
 mod clock;
+mod fork;
 mod hash;
 mod line;
 mod list;
@@ -102,11 +104,26 @@ pub struct MacTableConfig {
     pub ageing: Millis,
     /// The most addresses learned on one port; `None` is as many as the table has room for.
     pub port_limit: Option<u32>,
+    /// Who has to go when it is full.
+    pub eviction: Eviction,
+}
+
+/// Which entry has to go for a newcomer when the table is full? A dead one always; else:
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Eviction {
+    /// The oldest of the port that holds most, of those in reach, and none of a port that holds fewer than the
+    /// newcomer's: who floods the table evicts its own.
+    #[default]
+    Fair,
+    /// The oldest in reach, whosever it is (least recently heard). In a table of up to 79 entries all are in reach.
+    Lru,
+    /// None: what is not there is not learned. Static and gateway entries make room for themselves all the same.
+    None,
 }
 
 impl Default for MacTableConfig {
     fn default() -> Self {
-        Self { capacity: DEFAULT_CAPACITY, ageing: DEFAULT_AGEING, port_limit: None }
+        Self { capacity: DEFAULT_CAPACITY, ageing: DEFAULT_AGEING, port_limit: None, eviction: Eviction::Fair }
     }
 }
 
@@ -198,6 +215,7 @@ pub struct MacTable {
     clock: Clock,
     capacity: usize,
     port_limit: u32,
+    eviction: Eviction,
     ports: Ports,
     moves: Moves,
     tally: Tally,
@@ -250,6 +268,7 @@ impl MacTable {
             clock: Clock::new(config.ageing),
             capacity: config.capacity,
             port_limit: config.port_limit.unwrap_or(u32::MAX),
+            eviction: config.eviction,
             ports: Ports::new(),
             moves: Moves::new(config.capacity),
             tally: Tally::default(),

@@ -22,6 +22,11 @@ impl Moves {
         Self((0..places).map(|_| AtomicU64::new(0)).collect())
     }
 
+    /// The same counts, to be kept apart from here on.
+    pub(super) fn fork(&self) -> Self {
+        Self(self.0.iter().map(|place| AtomicU64::new(place.load(Relaxed))).collect())
+    }
+
     /// The address with this key and hash has moved.
     pub(super) fn count(&self, key: u64, hash: u64) {
         if let Some(place) = self.place(hash) {

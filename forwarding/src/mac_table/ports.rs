@@ -32,6 +32,14 @@ impl Ports {
         Self { books, prefixes: Box::new(prefixes) }
     }
 
+    /// The same books, to be kept apart from here on.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            books: self.books.iter().map(|book| AtomicU32::new(book.load(Acquire))).collect(),
+            prefixes: Box::new(std::array::from_fn(|port| AtomicU16::new(self.prefixes[port].load(Acquire)))),
+        }
+    }
+
     /// [`Ports::prefix`] of every port.
     #[inline]
     pub(super) fn prefixes(&self) -> &[AtomicU16; PORTS] {

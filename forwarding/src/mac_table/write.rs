@@ -13,7 +13,7 @@ use frame::{MacAddr, PortId};
 
 use super::bucket::{Bucket, Entry, Kind, LIFE_TICKS, Locked, age, key_of, mac_of};
 use super::sync::{PoisonError, WORKER_SPINS, yield_now};
-use super::{MacTable, Sought, Tally, fixed_answer};
+use super::{Eviction, MacTable, Sought, Tally, fixed_answer};
 
 /// Buckets beyond its own two that a newcomer to a table at capacity searches for somebody to evict.
 const REACH: usize = 16;
@@ -119,6 +119,25 @@ struct Newcomer {
     holds: u32,
 }
 
+/// What an entry's claim to its place is compared by, the least first: dead; its port holds many; old.
+type Claim = (bool, u32, u8);
+
+/// The entry that has least claim to its place among some, and where it is.
+#[derive(Clone, Copy)]
+struct Victim {
+    claim: Claim,
+    at: usize,
+    slot: usize,
+    entry: Entry,
+}
+
+impl Victim {
+    /// Who had to go; nobody, if it was dead.
+    fn evicted(&self) -> Option<MacAddr> {
+        (!self.claim.0).then(|| self.entry.mac())
+    }
+}
+
 fn lock(bucket: &Bucket, waits: bool) -> Option<Locked<'_>> {
     loop {
         match bucket.try_lock(WORKER_SPINS) {
@@ -141,7 +160,7 @@ impl MacTable {
             Learned::Moved { .. } => Tally::count(&self.tally.moved),
             Learned::Refused(LearnRefusal::PortLimit) => Tally::count(&self.tally.refused_by_limit),
             Learned::Refused(LearnRefusal::TableFull) => Tally::count(&self.tally.refused_full),
-            Learned::New | Learned::Refreshed | Learned::Refused(_) => {}
+            Learned::New | Learned::Replaced { .. } | Learned::Refreshed | Learned::Refused(_) => {}
         }
         answer
     }
@@ -186,7 +205,8 @@ impl MacTable {
         Tally::count(&self.tally.learned);
         let entry = Entry::learned(pair.sought.key, port, generation);
         match self.settle(pair, Newcomer { entry, holds: self.ports.holds(port) }, tick) {
-            Ok(()) => Ok(Learned::New),
+            Ok(None) => Ok(Learned::New),
+            Ok(Some(evicted)) => Ok(Learned::Replaced { evicted }),
             Err(refusal) => {
                 if self.ports.give_back(port, generation) {
                     self.tally.learned.fetch_sub(1, Relaxed);
@@ -238,7 +258,7 @@ impl MacTable {
             self.remove(bucket, at, place.slot, old, tick);
         }
         self.tally.fixed.fetch_add(1, Relaxed);
-        self.settle(&mut pair, Newcomer { entry, holds: 0 }, tick).map_err(|_| {
+        self.settle(&mut pair, Newcomer { entry, holds: 0 }, tick).map(drop).map_err(|_| {
             self.tally.fixed.fetch_sub(1, Relaxed);
             EntryRefused::TableFull
         })
@@ -256,36 +276,46 @@ impl MacTable {
         counted
     }
 
-    /// Find a slot for a newcomer that is already counted.
+    /// Find a slot for a newcomer that is already counted, and say who had to go for it (the last, where two had to).
     #[inline]
-    fn settle(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Result<(), LearnRefusal> {
-        if self.tally.total() > self.capacity && !self.make_room(pair, newcomer.holds, tick) {
-            return Err(LearnRefusal::TableFull);
+    fn settle(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Result<Option<MacAddr>, LearnRefusal> {
+        let mut evicted = None;
+        if self.tally.total() > self.capacity {
+            evicted = self.make_room(pair, newcomer, tick).ok_or(LearnRefusal::TableFull)?.evicted();
         }
         if let Some(slot) = self.free_slot(&pair.first, pair.first_at(), tick) {
             pair.first.put(slot, newcomer.entry, tick);
-            return Ok(());
+            return Ok(evicted);
         }
-        self.settle_displaced(pair, newcomer, tick)
+        self.settle_displaced(pair, newcomer, tick).map(|also| also.or(evicted))
     }
 
     /// The newcomer's first bucket is full.
     #[inline(never)]
-    fn settle_displaced(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Result<(), LearnRefusal> {
+    fn settle_displaced(
+        &self,
+        pair: &mut Pair<'_>,
+        newcomer: Newcomer,
+        tick: u8,
+    ) -> Result<Option<MacAddr>, LearnRefusal> {
         let second_at = pair.second_at();
         let second = pair.second().ok_or(LearnRefusal::Busy)?;
         if let Some(slot) = self.free_slot(second, second_at, tick) {
             pair.first.one_displaced_more();
             pair.put(Place { in_first: false, slot }, newcomer.entry, tick);
-            return Ok(());
+            return Ok(None);
         }
-        let place = self.rearrange(pair, tick).or_else(|| self.evict(pair, newcomer.holds, tick));
-        let place = place.ok_or(LearnRefusal::TableFull)?;
+        let (place, evicted) = if let Some(place) = self.rearrange(pair, tick) {
+            (place, None)
+        } else {
+            let victim = self.evict(pair, newcomer, tick).ok_or(LearnRefusal::TableFull)?;
+            (Place { in_first: victim.at == pair.first_at(), slot: victim.slot }, victim.evicted())
+        };
         if !place.in_first {
             pair.first.one_displaced_more();
         }
         pair.put(place, newcomer.entry, tick);
-        Ok(())
+        Ok(evicted)
     }
 
     /// A slot that is empty, or whose entry is dead and now cleared.
@@ -333,45 +363,78 @@ impl MacTable {
     }
 
     /// The table is at its capacity: one entry has to go, in the newcomer's buckets or near them.
-    fn make_room(&self, pair: &mut Pair<'_>, holds: u32, tick: u8) -> bool {
+    fn make_room(&self, pair: &mut Pair<'_>, newcomer: Newcomer, tick: u8) -> Option<Victim> {
         // Both buckets if they can be had; that the second is somebody else's just now is no reason to fail.
         let _ = pair.second();
-        if self.evict(pair, holds, tick).is_some() {
-            return true;
+        if self.eviction == Eviction::Lru {
+            return self.evict_oldest(pair, newcomer, tick);
         }
-        (1..=REACH).any(|step| {
-            let at = (pair.first_at() + step) % self.buckets.len();
-            let Some(bucket) = self.bucket(at).try_lock(1) else { return false };
-            let Some((_, slot, entry)) = self.victim(&bucket, holds, tick) else { return false };
-            self.remove(&bucket, at, slot, entry, tick);
-            true
+        self.evict(pair, newcomer, tick).or_else(|| {
+            let mut near = self.near(pair).map(|at| self.evict_at(at, newcomer, tick));
+            near.find_map(|victim| victim)
         })
     }
 
-    /// Remove the entry of the pair's buckets that has the least claim to its place.
-    fn evict(&self, pair: &Pair<'_>, holds: u32, tick: u8) -> Option<Place> {
-        let in_first = self.victim(&pair.first, holds, tick).map(|(claim, slot, entry)| (claim, slot, entry, true));
-        let second = pair.second.as_ref();
-        let in_second = second.and_then(|second| self.victim(second, holds, tick));
-        let in_second = in_second.map(|(claim, slot, entry)| (claim, slot, entry, false));
-        let (_, slot, entry, in_first) = in_first.into_iter().chain(in_second).max_by_key(|(claim, ..)| *claim)?;
-        let place = Place { in_first, slot };
-        let (bucket, at) = pair.at(place);
-        self.remove(bucket, at, slot, entry, tick);
-        Some(place)
+    /// The buckets beyond its own two in which room may be made for a newcomer.
+    fn near(&self, pair: &Pair<'_>) -> impl Iterator<Item = usize> + use<> {
+        let (first, buckets) = (pair.first_at(), self.buckets.len());
+        (1..=REACH.min(buckets - 1)).map(move |step| (first + step) % buckets)
     }
 
-    /// Of the counted learned entries in one bucket: a dead one, else the oldest of the port that holds most,
-    /// if that port holds no fewer than the newcomer's. With what to compare it by.
-    fn victim(&self, bucket: &Bucket, holds: u32, tick: u8) -> Option<((bool, u32, u8), usize, Entry)> {
+    /// Remove the entry of one more bucket that has the least claim to its place.
+    fn evict_at(&self, at: usize, newcomer: Newcomer, tick: u8) -> Option<Victim> {
+        let bucket = self.bucket(at).try_lock(1)?;
+        let victim = self.victim(&bucket, at, newcomer, tick)?;
+        self.remove(&bucket, at, victim.slot, victim.entry, tick);
+        Some(victim)
+    }
+
+    /// Remove the oldest entry in reach, wherever it is; the next best when that one's bucket is not to be had.
+    fn evict_oldest(&self, pair: &Pair<'_>, newcomer: Newcomer, tick: u8) -> Option<Victim> {
+        let own = self.least_of_pair(pair, newcomer, tick);
+        let near = self.near(pair).filter_map(|at| self.victim(self.bucket(at), at, newcomer, tick));
+        match near.max_by_key(|victim| victim.claim) {
+            Some(other) if own.is_none_or(|own| own.claim < other.claim) => {
+                self.evict_at(other.at, newcomer, tick).or_else(|| self.evict(pair, newcomer, tick))
+            }
+            _ => self.evict(pair, newcomer, tick),
+        }
+    }
+
+    /// Remove the entry of the pair's buckets that has the least claim to its place.
+    fn evict(&self, pair: &Pair<'_>, newcomer: Newcomer, tick: u8) -> Option<Victim> {
+        let victim = self.least_of_pair(pair, newcomer, tick)?;
+        let (bucket, at) = pair.at(Place { in_first: victim.at == pair.first_at(), slot: victim.slot });
+        self.remove(bucket, at, victim.slot, victim.entry, tick);
+        Some(victim)
+    }
+
+    fn least_of_pair(&self, pair: &Pair<'_>, newcomer: Newcomer, tick: u8) -> Option<Victim> {
+        let in_first = self.victim(&pair.first, pair.first_at(), newcomer, tick);
+        let second = pair.second.as_ref();
+        let in_second = second.and_then(|second| self.victim(second, pair.second_at(), newcomer, tick));
+        in_first.into_iter().chain(in_second).max_by_key(|victim| victim.claim)
+    }
+
+    /// Of the counted learned entries in one bucket the one that has the least claim to its place, if it may go for
+    /// this newcomer ([`Eviction`]): a dead one first, and of several the oldest.
+    fn victim(&self, bucket: &Bucket, at: usize, newcomer: Newcomer, tick: u8) -> Option<Victim> {
         let candidates = bucket.entries().filter_map(|(slot, entry)| {
             let (port, generation) = entry.as_learned()?;
             let age = age(tick, bucket.meta().stamp(slot));
-            let claim = (age >= LIFE_TICKS, self.ports.holds(port), age);
-            let may_go = claim.0 || claim.1 >= holds;
-            (may_go && !self.ports.is_stale(port, generation)).then_some((claim, slot, entry))
+            let (may_go, holds) = match self.eviction {
+                Eviction::Fair => {
+                    let holds = self.ports.holds(port);
+                    (holds >= newcomer.holds, holds)
+                }
+                Eviction::Lru => (true, 0),
+                Eviction::None => (newcomer.entry.as_learned().is_none(), 0),
+            };
+            let dead = age >= LIFE_TICKS;
+            let victim = Victim { claim: (dead, holds, age), at, slot, entry };
+            ((dead || may_go) && !self.ports.is_stale(port, generation)).then_some(victim)
         });
-        candidates.max_by_key(|(claim, ..)| *claim)
+        candidates.max_by_key(|victim| victim.claim)
     }
 
     /// Is the entry one that no look-up returns: silent for the ageing time, or flushed?

@@ -36,7 +36,7 @@ pub enum Offered {
 }
 
 /// Datagrams of which some fragments have come.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Reassembly {
     datagrams: Vec<Datagram>,
 }
@@ -50,6 +50,7 @@ struct Name {
     identification: u16,
 }
 
+#[derive(Clone)]
 struct Datagram {
     name: Name,
     began: Millis,

@@ -1,6 +1,7 @@
 //! Does the table do what its head says? Unit tests here; random operations against a naive model in
-//! `model`, many threads at once in `stress`.
+//! `model`, a full table in `eviction`, many threads at once in `stress`.
 
+mod eviction;
 mod model;
 mod stress;
 
@@ -15,7 +16,7 @@ pub(super) fn mac(number: u64) -> MacAddr {
 }
 
 pub(super) fn table(capacity: usize, ageing: Millis, port_limit: Option<u32>) -> MacTable {
-    MacTable::with_secret(MacTableConfig { capacity, ageing, port_limit }, SECRET).unwrap()
+    MacTable::with_secret(MacTableConfig { capacity, ageing, port_limit, ..MacTableConfig::default() }, SECRET).unwrap()
 }
 
 /// Every address once and in one of its two buckets, every count what the slots say. The table must be quiet.
@@ -85,6 +86,30 @@ fn silence_of_any_length_wakes_no_dead_entry() {
         assert_eq!(table.lookup(mac(2), Millis(5 + silence)), Some(Destination::Port(PortId(2))));
         audit(&table);
     }
+}
+
+#[test]
+fn a_warp_ages_what_was_learned_and_nothing_else() {
+    let table = table(64, Millis(12_800), None);
+    table.set_static(mac(9), PortId(1)).unwrap();
+    table.set_gateway(mac(10)).unwrap();
+    table.learn(mac(1), PortId(1), Millis(0));
+    table.learn(mac(2), PortId(1), Millis(6_400));
+    assert_eq!(table.warp(Millis(0), Millis(6_450)), 0);
+    assert_eq!(table.warp(Millis(6_300), Millis(6_450)), 0, "one tick short");
+    let ages: Vec<_> = table.entries(Millis(6_450)).iter().map(|entry| (entry.mac, entry.age)).collect();
+    assert_eq!(ages[..2], [(mac(1), Millis(12_700)), (mac(2), Millis(6_300))]);
+    assert_eq!(table.warp(Millis(1), Millis(6_450)), 1, "a tick at least");
+    assert_eq!((table.lookup(mac(1), Millis(6_450)), table.len(), table.counts().aged), (None, 3, 1));
+    // No time has passed: the other one lives as long as the warps leave it.
+    assert!(table.lookup(mac(2), Millis(12_799)).is_some());
+    assert_eq!(table.lookup(mac(2), Millis(12_800)), None);
+    assert_eq!(table.warp(Millis(u64::MAX), Millis(12_800)), 0, "it died of age");
+    table.learn(mac(3), PortId(2), Millis(12_800));
+    assert_eq!(table.warp(Millis(u64::MAX), Millis(12_800)), 1);
+    assert_eq!((table.len(), table.learned_on(PortId(1)), table.learned_on(PortId(2))), (2, 0, 0));
+    assert_eq!(table.learn(mac(3), PortId(2), Millis(12_800)), Learned::New);
+    audit(&table);
 }
 
 #[test]
@@ -171,7 +196,8 @@ fn who_floods_the_table_evicts_its_own() {
     assert!((0..20).all(|station| table.lookup(mac(station), Millis(1000)) == Some(Destination::Port(PortId(1)))));
     assert!(table.counts().evicted > 90_000, "{:?}", table.counts());
     // A quiet station still finds room, at the flooder's cost.
-    assert_eq!(table.learn(mac(500), PortId(3), Millis(1000)), Learned::New);
+    let Learned::Replaced { evicted } = table.learn(mac(500), PortId(3), Millis(1000)) else { panic!("full") };
+    assert!(evicted >= mac(10_000), "{evicted}");
     audit(&table);
 }
 

@@ -15,6 +15,7 @@ enum Op {
     Lookup(u64),
     Burst(u64),
     Pass(u64),
+    Warp(u64),
     Sweep(usize),
     Flush(u16),
     Static(u64, u16),
@@ -31,6 +32,7 @@ fn op(macs: u64, ports: u16) -> impl Strategy<Value = Op> {
         10 => (0..500u64).prop_map(Op::Pass),
         4 => (0..20_000u64).prop_map(Op::Pass),
         1 => (0..10_000_000u64).prop_map(Op::Pass),
+        2 => (0..20_000u64).prop_map(Op::Warp),
         5 => (1..40usize).prop_map(Op::Sweep),
         3 => (0..ports).prop_map(Op::Flush),
         1 => (0..macs, 0..ports).prop_map(|(mac, port)| Op::Static(mac, port)),
@@ -52,6 +54,8 @@ enum Known {
 struct Model {
     entries: HashMap<u64, Known>,
     moved: u64,
+    /// Ticks that passed though no time did.
+    warped: u64,
 }
 
 impl Model {
@@ -102,7 +106,7 @@ impl Model {
 
 /// The same operation on both; the answers have to be the same.
 fn step(table: &MacTable, model: &mut Model, now: &mut Millis, op: Op) -> Result<(), TestCaseError> {
-    let tick = now.0 / TICK;
+    let tick = now.0 / TICK + model.warped;
     match op {
         Op::Learn(m, port) => prop_assert_eq!(table.learn(mac(m), PortId(port), *now), model.learn(m, port, tick)),
         Op::Lookup(m) => prop_assert_eq!(table.lookup(mac(m), *now), model.lookup(m, tick)),
@@ -117,6 +121,16 @@ fn step(table: &MacTable, model: &mut Model, now: &mut Millis, op: Op) -> Result
             }
         }
         Op::Pass(millis) => *now = *now + Millis(millis),
+        Op::Warp(millis) => {
+            let alive = |model: &Model, tick| {
+                model.entries.keys().filter(|m| matches!(model.live(**m, tick), Some(Known::Learned { .. }))).count()
+            };
+            let before = alive(model, tick);
+            // By more than a life is by a life.
+            model.warped += millis.div_ceil(TICK).min(128);
+            let died = before - alive(model, now.0 / TICK + model.warped);
+            prop_assert_eq!(table.warp(Millis(millis), *now), died);
+        }
         Op::Sweep(buckets) => drop(table.sweep(*now, buckets)),
         Op::Flush(port) => {
             table.flush_port(PortId(port));
@@ -153,7 +167,7 @@ proptest! {
         for op in ops {
             step(&table, &mut model, &mut now, op)?;
         }
-        let tick = now.0 / TICK;
+        let tick = now.0 / TICK + model.warped;
         let live: Vec<u64> = (0..24).filter(|m| model.live(*m, tick).is_some()).collect();
         let listed: Vec<MacAddr> = table.entries(now).iter().map(|entry| entry.mac).collect();
         prop_assert_eq!(listed, live.iter().map(|m| mac(*m)).collect::<Vec<_>>());
@@ -190,6 +204,7 @@ proptest! {
                 }
                 Op::Lookup(m) | Op::Burst(m) => { table.lookup(mac(m), now); }
                 Op::Pass(millis) => now = now + Millis(millis),
+                Op::Warp(millis) => { table.warp(Millis(millis), now); }
                 Op::Sweep(buckets) => { table.sweep(now, buckets); }
                 Op::Flush(port) => table.flush_port(PortId(port)),
                 Op::Static(m, port) => {
@@ -224,7 +239,8 @@ fn rolled(dice: &mut Dice, macs: u64, ports: u64) -> Op {
         450..850 => Op::Lookup(m),
         850..870 => Op::Burst(m),
         870..930 => Op::Pass(dice.below(500)),
-        930..945 => Op::Pass(dice.below(20_000)),
+        930..940 => Op::Pass(dice.below(20_000)),
+        940..945 => Op::Warp(dice.below(20_000)),
         945..980 => Op::Sweep(dice.below(40) as usize + 1),
         980..985 => Op::Flush(port),
         985..990 => Op::Static(m, port),
