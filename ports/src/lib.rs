@@ -16,6 +16,7 @@
 //! | [`link`] | what interfaces are there, and how are they made, set and moved? |
 //! | [`netns`] | which network namespace is meant, and how is something done inside it? |
 //! | [`monitor`] | what becomes of the links, here and in the containers' namespaces? |
+//! | [`neighbors`] | which MAC addresses do the kernel's caches hold, here and in the containers' namespaces? |
 //! | [`ethtool`] | which offloads and what speed does an interface have? |
 //! | [`netlink`] | how is the kernel asked? |
 
@@ -23,9 +24,11 @@ pub mod captured;
 pub mod ethtool;
 pub mod faulty;
 pub mod link;
+mod listener;
 pub mod losses;
 pub mod memory;
 pub mod monitor;
+pub mod neighbors;
 pub mod netlink;
 pub mod netns;
 pub mod port;

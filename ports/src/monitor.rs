@@ -34,22 +34,16 @@
 //!   -Urn`), where the buffer stays within `net.core.rmem_max`. Without `CAP_NET_BROADCAST` [`Monitor::open`] fails.
 //! - 16 MiB of buffer hold 14,500 events; the usual limit of 208 KiB holds 180.
 //!
-//! Not done: addresses, routes, neighbours.
+//! Not done: addresses, routes; neighbours stand in [`crate::neighbors`].
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use frame::MacAddr;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::link::{LinkNews, OperState, nsid_in};
+use crate::listener::{BUFFER_OCTETS, Listener};
 use crate::netlink::messages;
-
-/// Octets of the socket's buffer.
-const BUFFER_OCTETS: usize = 16 << 20;
-/// The longest message that is read; the kernel's are a few KiB.
-const MESSAGE_OCTETS: usize = 64 << 10;
 
 /// Something happened to a link or a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +100,7 @@ pub struct MovedTo {
 
 /// Hears of every link of the namespace it was opened in and of those that have a number there.
 pub struct Monitor {
-    socket: Socket,
-    message: Box<[u8]>,
+    listener: Listener,
 }
 
 impl Monitor {
@@ -124,18 +117,7 @@ impl Monitor {
     /// # Errors
     /// As [`Monitor::open`].
     pub fn with_buffer(octets: usize) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.set_non_blocking(true)?;
-        // Past rmem_max with CAP_NET_ADMIN in the initial user namespace only.
-        if setsockopt(&socket, sockopt::RcvBufForce, &octets).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &octets)?;
-        }
-        socket.set_listen_all_namespaces(true)?;
-        socket.bind(&SocketAddr::new(0, 0))?;
-        for group in [libc::RTNLGRP_LINK, libc::RTNLGRP_NSID] {
-            socket.add_membership(group)?;
-        }
-        Ok(Self { socket, message: vec![0; MESSAGE_OCTETS].into_boxed_slice() })
+        Ok(Self { listener: Listener::open(&[libc::RTNLGRP_LINK, libc::RTNLGRP_NSID], octets)? })
     }
 
     /// The events that wait, in their order; none if there are none. [`LinkEvent::Overflow`] stands alone: what was
@@ -146,66 +128,15 @@ impl Monitor {
     /// Those of recvmsg(2).
     pub fn read(&mut self) -> io::Result<Vec<LinkEvent>> {
         let mut events = Vec::new();
-        let mut lost = false;
-        loop {
-            match self.receive() {
-                Ok(Some((octets, nsid))) => events.extend(events_in(&self.message[..octets], nsid)),
-                Ok(None) => lost = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => lost = true,
-                Err(error) => return Err(error),
-            }
-        }
+        let lost = self.listener.read(|datagram, nsid| events.extend(events_in(datagram, nsid)))?;
         Ok(if lost { vec![LinkEvent::Overflow] } else { events })
-    }
-
-    /// One datagram and the namespace it came from; `None` for one that was too long, which is lost.
-    fn receive(&mut self) -> io::Result<Option<(usize, Option<i32>)>> {
-        let mut part = libc::iovec { iov_base: self.message.as_mut_ptr().cast(), iov_len: self.message.len() };
-        // Room for one control message with an int, aligned for `cmsghdr`.
-        let mut control = [0u64; 8];
-        // SAFETY: `msghdr` is a plain C structure; all zeros is a value of it: no name, no parts, no control.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_iov = &raw mut part;
-        header.msg_iovlen = 1;
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control) as _;
-        // SAFETY: the one part and the control buffer are ours, writable, of the lengths given, and outlive the call.
-        let octets = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, 0) };
-        if octets < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
-            return Ok(None);
-        }
-        // SAFETY: recvmsg has filled `header`, whose control buffer is still alive.
-        Ok(Some((octets.cast_unsigned(), unsafe { nsid_of(&header) })))
     }
 }
 
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.listener.as_fd()
     }
-}
-
-/// The namespace's number that came beside a message.
-///
-/// # Safety
-/// `header` has been filled by recvmsg(2) and its control buffer is alive.
-unsafe fn nsid_of(header: &libc::msghdr) -> Option<i32> {
-    // SAFETY: the caller vouches for the header; the macros stay within its control buffer.
-    unsafe {
-        let mut control = libc::CMSG_FIRSTHDR(header);
-        while let Some(found) = control.as_ref() {
-            if found.cmsg_level == libc::SOL_NETLINK && found.cmsg_type == libc::NETLINK_LISTEN_ALL_NSID {
-                return Some(libc::CMSG_DATA(control).cast::<i32>().read_unaligned());
-            }
-            control = libc::CMSG_NXTHDR(header, control);
-        }
-    }
-    None
 }
 
 fn events_in(datagram: &[u8], nsid: Option<i32>) -> Vec<LinkEvent> {
