@@ -3,7 +3,7 @@
 //! printed as `lanyard trace -v` prints it.
 //!
 //! A line of a `.frames` file is `PORT HEXADECIMAL` (h1, h2, h3), a setting of the switch (`host-gateway`, `icc=false`,
-//! `guard=on`, `arp=suppress`), a comment (`#`), or empty. `LANYARD_REFRESH=1` writes the texts anew: read the difference
+//! `guard=on`, `arp=suppress`, `mode=hub`), a comment (`#`), or empty. `LANYARD_REFRESH=1` writes the texts anew: read the difference
 //! before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its switch has failed")]
@@ -14,10 +14,8 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::Receiver;
 use forwarding::{Guard, MacTableConfig};
 use frame::{MacAddr, Millis, NetworkId, OffloadHeader, PortId};
 use lanyard_switch::engine::{
@@ -25,6 +23,7 @@ use lanyard_switch::engine::{
 };
 use ports::Port;
 use ports::memory::{self, MemoryPeer};
+use trace::filter::Admission;
 use trace::{Names, RawRecord, Record, Style};
 
 struct Hosts;
@@ -110,6 +109,7 @@ impl Settings<'_> {
             host_gateway: self.host_gateway().then_some(host),
             icc: !self.has("icc=false"),
             peers: vec![NetworkId(1 - id)],
+            hub: self.has("mode=hub"),
         }
     }
 }
@@ -126,7 +126,7 @@ fn guard_of(view: &NetworkView, port: u16) -> Guard {
     Guard::new(MacAddr::from_ipv4(ip), &[ip.into(), own6.into()], &protected)
 }
 
-fn switch(settings: &Settings<'_>) -> (Engine, Vec<MemoryPeer>, Receiver<RawRecord>) {
+fn switch(settings: &Settings<'_>) -> (Engine, Vec<MemoryPeer>, TraceSink) {
     let (engine, _) = Engine::start(1).unwrap();
     let mut peers = Vec::new();
     for port in 0..3 {
@@ -135,14 +135,24 @@ fn switch(settings: &Settings<'_>) -> (Engine, Vec<MemoryPeer>, Receiver<RawReco
         peers.push(peer);
     }
     engine.publish(settings.snapshot());
-    let (records, told) = crossbeam::channel::bounded(64);
-    let (lost, last_number) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-    engine.trace(Some(&TraceSink { records, lost, last_number }));
-    (engine, peers, told)
+    let sink = TraceSink::new(1, 64, Admission::everything());
+    engine.trace(Some(&sink));
+    (engine, peers, sink)
+}
+
+/// The next record, waiting for it no longer than that.
+fn next(sink: &TraceSink, patience: Duration) -> Option<Box<RawRecord>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match sink.rings[0].pop() {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            record => return record,
+        }
+    }
 }
 
 fn play(frames: &str) -> String {
-    let (engine, peers, told) = switch(&Settings(frames));
+    let (engine, peers, sink) = switch(&Settings(frames));
     let mut text = String::new();
     for line in frames.lines() {
         if let Some(comment) = line.strip_prefix('#') {
@@ -152,7 +162,7 @@ fn play(frames: &str) -> String {
             assert!(peers[port].send(&from_hexadecimal(octets), OffloadHeader::NONE));
             // The frame itself, then whatever the switch made on its account.
             let mut patience = Duration::from_secs(5);
-            while let Ok(mut raw) = told.recv_timeout(patience) {
+            while let Some(mut raw) = next(&sink, patience) {
                 raw.at_unix_ns = 0;
                 writeln!(text, "{}\n", trace::tree(&Record::resolve(&raw, 0, &Hosts), Style::Plain)).unwrap();
                 patience = Duration::from_millis(20);

@@ -5,6 +5,10 @@
 //! | `api.rs` | which connections are served, for how long, and how does it end? |
 //! | `api/socket.rs` | who holds the socket's name? |
 //! | `api/routes.rs` | which request asks for what? |
+//! | `api/faults.rs` | how are lines made bad? |
+//! | `api/clock.rs` | how is a table's clock moved? |
+//! | `api/frames.rs` | who asks about frames? |
+//! | `api/caches.rs` | who asks about the hosts' neighbor caches? |
 //! | `api/bodies.rs` | how are requests read and answers written? |
 //!
 //! Limits: 64 connections, 32 KiB of header, 64 KiB of body, 5 seconds to send either; a trace counts as a connection.
@@ -12,6 +16,10 @@
 //! Not done: other users than the socket's owner, TCP.
 
 mod bodies;
+mod caches;
+mod clock;
+mod faults;
+mod frames;
 mod routes;
 mod socket;
 

@@ -22,6 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use ports::Port;
 use ports::link::{Link, Links};
+use ports::neighbors::NeighborMonitor;
 use ports::netns::{Namespace, NamespaceId, NamespaceRef};
 
 use again::our_tap;
@@ -114,15 +115,32 @@ impl Home {
         self.namespace.enter(work).map_err(|error| entering("the switch's own namespace", error))?
     }
 
+    /// A descriptor of the namespace that a user named.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn open(&self, reference: &NamespaceRef) -> Result<Namespace, Fault> {
+        match reference {
+            NamespaceRef::Own => self.namespace.try_clone().map_err(|error| entering(&reference.to_string(), error)),
+            _ => reference.open().map_err(unopened),
+        }
+    }
+
+    /// Hear the news of the neighbor caches of this namespace and of every one that has a number here.
+    ///
+    /// # Errors
+    /// The switch may not listen, or no descriptor is left.
+    pub(super) fn hear_neighbors(&self) -> Result<NeighborMonitor, Fault> {
+        let failed = |error| Fault::io("cannot watch the neighbor caches", error);
+        self.namespace.enter(NeighborMonitor::open).and_then(|opened| opened).map_err(failed)
+    }
+
     /// Open the namespace that a user named.
     ///
     /// # Errors
     /// There is none, or it may not be entered.
     pub(super) fn look_into(&self, reference: &NamespaceRef) -> Result<Inside, Fault> {
-        let namespace = match reference {
-            NamespaceRef::Own => self.namespace.try_clone().map_err(|error| entering(&reference.to_string(), error))?,
-            _ => reference.open().map_err(unopened)?,
-        };
+        let namespace = self.open(reference)?;
         let identity = namespace.identity().map_err(|error| entering(&reference.to_string(), error))?;
         let links = Links::in_namespace(&namespace).map_err(|error| entering(&reference.to_string(), error))?;
         let is_home = identity == self.identity;

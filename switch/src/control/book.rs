@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use docker::fabric::PublishedPort;
+use docker::fabric::{Mode, PublishedPort};
 use forwarding::Guard;
 use frame::{MacAddr, NetworkId, PortId};
 use ipnet::IpNet;
@@ -13,8 +13,8 @@ use ports::losses::Losses;
 use super::Fault;
 use super::attach::Place;
 use super::ipam::AddressBook;
+use super::names::NameBook;
 use super::state::{EndpointRecord, NetworkRecord, Role, State};
-use super::trace_hub::NameBook;
 use super::types::{ArpMode, EndpointInfo, GatewayMode, NetworkInfo, PortState};
 use crate::engine::counters::{PerWorker, PortCount};
 use crate::engine::{GatewayView, HostGateway, NetworkTables, NetworkView, PortView, Snapshot};
@@ -237,6 +237,9 @@ impl Network {
             docker: record.docker,
             icc: record.options.icc,
             guard: record.options.guard,
+            mode: record.options.mode,
+            evict: record.options.evict,
+            mac: record.options.mac,
             endpoints,
         }
     }
@@ -390,6 +393,7 @@ impl Book {
             host_gateway: network.host_end().map(|end| HostGateway { port: end.port(), mac: end.record.mac }),
             icc: network.record.options.icc,
             peers: peers.map(Network::id).collect(),
+            hub: network.record.options.mode == Mode::Hub,
         }
     }
 
@@ -401,10 +405,15 @@ impl Book {
             if let Some(mac) = network.gateway_mac() {
                 names.stations.insert((network.id(), mac), "gateway".to_owned());
             }
+            if let Some(gateway) = network.record.gateway {
+                names.ips.insert((network.id(), gateway), "gateway".to_owned());
+            }
             for endpoint in &network.endpoints {
                 let name = &endpoint.record.name;
                 names.ports.insert(endpoint.port(), name.clone());
                 names.stations.insert((network.id(), endpoint.record.mac), name.clone());
+                let ips = [endpoint.record.ip].into_iter().chain(endpoint.record.more_ips.iter().copied());
+                names.ips.extend(ips.map(|ip| ((network.id(), ip.addr()), name.clone())));
             }
         }
         names

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use docker::fabric::{MacChoice, Mode};
 use frame::{DropReason, MacAddr};
 use ipnet::IpNet;
 use ports::netns::NamespaceRef;
@@ -72,6 +73,9 @@ impl Inner {
         let ip = addresses.take(spec.ip, &endpoint)?;
         let mac = choose_mac(network, spec.mac, ip)?;
         let offload = offload(spec)?;
+        if spec.pinned && network.record.options.mode == Mode::Hub {
+            return Err(Fault::HubKnowsNobody { asked: "--static" });
+        }
         let pinned = spec.pinned || network.record.options.guard;
         mtu_fits(spec.kind, network.record.mtu)?;
         let inside = self.home.look_into(&reference)?;
@@ -308,11 +312,15 @@ fn readable(netns: &str) -> String {
     if name.is_empty() { "endpoint".to_owned() } else { name }
 }
 
-/// The MAC address: the one asked for, or one that reads like the IP address, or, where somebody has that, any other.
+/// The MAC address: the one asked for, or one that reads like the IP address, or, where somebody has that or the network
+/// says `mac=random`, any other.
 pub(super) fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -> Result<MacAddr, Fault> {
     if let Some(mac) = asked {
         validate::mac(mac, network.name(), network.owner_of(mac).as_deref())?;
         return Ok(mac);
+    }
+    if network.record.options.mac == MacChoice::Random {
+        return any_mac(network);
     }
     let like_ip = match ip.addr() {
         std::net::IpAddr::V4(ip) => MacAddr::from_ipv4(ip),
@@ -328,7 +336,7 @@ pub(super) fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -
 ///
 /// # Errors
 /// None was found.
-pub(super) fn any_mac(network: &Network) -> Result<MacAddr, Fault> {
+fn any_mac(network: &Network) -> Result<MacAddr, Fault> {
     let any = || {
         let [a, b, c, d] = rand::random::<[u8; 4]>();
         MacAddr([0x02, 0x43, a, b, c, d])

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use docker::Fabric;
 use docker::fabric::{
-    Endpoint as Asked, EndpointState, GatewayMode as Translation, Joined, Kind, MacChoice, Network as AskedNetwork,
-    PortMapping, Refusal, Subnet,
+    Endpoint as Asked, EndpointState, GatewayMode as Translation, Joined, Kind, Network as AskedNetwork, PortMapping,
+    Refusal, Subnet,
 };
 use frame::MacAddr;
 use ipnet::IpNet;
@@ -19,7 +19,7 @@ use ports::netns::NamespaceRef;
 use super::Fault;
 use super::attach;
 use super::book::{Book, Endpoint, Network};
-use super::endpoints::{any_mac, choose_mac, mtu_fits, routers};
+use super::endpoints::{choose_mac, mtu_fits, routers};
 use super::state::{DockerRecord, EndpointRecord, Role};
 use super::switch::{Inner, Switch, lock, together};
 use super::types::{ArpMode, GatewayMode, NetworkSpec, PortKind, PortState};
@@ -195,10 +195,7 @@ impl Inner {
         let Some((ip, more)) = asked.addresses.split_first() else {
             return Err(Fault::NoAddress { endpoint: id.to_owned(), network: name.to_owned() });
         };
-        let mac = match (asked.mac, options.mac) {
-            (None, MacChoice::Random) => any_mac(network)?,
-            (asked, _) => choose_mac(network, asked, *ip)?,
-        };
+        let mac = choose_mac(network, asked.mac, *ip)?;
         let kind = kind(options.kind);
         let offload = options.offload.unwrap_or(kind.can_offload()) && kind.can_offload();
         let record = EndpointRecord {

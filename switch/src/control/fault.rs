@@ -238,6 +238,27 @@ pub enum Fault {
         /// The namespace.
         netns: String,
     },
+    /// No port goes by that name, or several do.
+    #[error("{0}")]
+    NoPort(String),
+    /// There is no such fault.
+    #[error("no line has a fault '{0}': 'lanyard fault ls' lists them")]
+    NoLineFault(String),
+    /// As many faults as may be are there.
+    #[error("{limit} faults are there already, which is the limit: remove one with 'lanyard fault rm'")]
+    TooManyFaults {
+        /// How many that is.
+        limit: usize,
+    },
+    /// A filter that cannot be read.
+    #[error("the filter cannot be used: {0}")]
+    FaultFilter(String),
+    /// A hub cannot do what needs to know whose an address is.
+    #[error("a hub knows nobody's address, so {asked} cannot be: leave it out, or use -o mode=switch")]
+    HubKnowsNobody {
+        /// What was asked for.
+        asked: &'static str,
+    },
     /// Offloads at a port that has none.
     #[error("an xdp port carries only finished frames, so --offload on cannot be: leave it out, or use --kind veth")]
     NoOffload,
@@ -271,6 +292,20 @@ pub enum Fault {
         /// How many that is.
         limit: usize,
     },
+    /// Nothing is kept of the frames that have passed.
+    #[error(
+        "no frames are recorded: start the switch with 'lanyard run --record 4096', or watch them live with 'lanyard trace'"
+    )]
+    NotRecording,
+    /// A filter that cannot be read.
+    #[error("{0}")]
+    BadFilter(String),
+    /// Nobody and nothing of that name or address is known.
+    #[error("{0}")]
+    NotFound(String),
+    /// Octets that are no frame, or a question about nothing.
+    #[error("{0}")]
+    BadQuestion(String),
     /// As many read the trace as may.
     #[error("{limit} traces are read already, which is the limit: end one first")]
     TooManyTraces {
@@ -332,7 +367,13 @@ impl Fault {
     /// what cannot be, 503 for what only another moment allows, 500 for work that failed.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::NoNetwork(_) | Self::NoDockerNetwork(_) | Self::NoEndpoint { .. } | Self::NoNamespace(_) => 404,
+            Self::NotFound(_)
+            | Self::NoPort(_)
+            | Self::NoLineFault(_)
+            | Self::NoNetwork(_)
+            | Self::NoDockerNetwork(_)
+            | Self::NoEndpoint { .. }
+            | Self::NoNamespace(_) => 404,
             Self::NetworkExists(_)
             | Self::EndpointExists { .. }
             | Self::NetworkInUse { .. }
@@ -346,8 +387,10 @@ impl Fault {
             | Self::AddressTaken { .. }
             | Self::MacTaken { .. }
             | Self::TooMany { .. }
+            | Self::TooManyFaults { .. }
             | Self::IfnameTaken { .. }
-            | Self::InUse { .. } => 409,
+            | Self::InUse { .. }
+            | Self::NotRecording => 409,
             Self::Stopping | Self::TooManyTraces { .. } => 503,
             Self::NotPermitted { .. }
             | Self::NoTun { .. }
@@ -374,6 +417,7 @@ mod tests {
             (Fault::Namespace("'a/b' is relative".to_owned()), 400, "relative"),
             (Fault::MacTaken { mac, network: network(), by: "the gateway".to_owned() }, 409, "the gateway has it"),
             (Fault::BadMac { mac, network: network(), why: "it is all zeros".to_owned() }, 400, "all zeros"),
+            (Fault::HubKnowsNobody { asked: "-o guard=on" }, 400, "so -o guard=on cannot be: leave it out"),
             (Fault::NoOffload, 400, "--offload on"),
             (Fault::NoXdp { why: "no AF_XDP".to_owned() }, 500, "no AF_XDP: use --kind veth"),
             (Fault::TooMany { what: "ports", limit: 4096 }, 409, "all the 4096 ports"),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use forwarding::MacTableConfig;
+use docker::fabric::Evict;
+use forwarding::{Eviction, MacTableConfig};
 use frame::Millis;
 
 use super::Fault;
@@ -177,6 +178,11 @@ impl Inner {
             capacity: record.mac_capacity as usize,
             ageing: Millis::from_secs(record.ageing.into()),
             port_limit: record.mac_limit,
+            eviction: match record.options.evict {
+                Evict::Fair => Eviction::Fair,
+                Evict::Lru => Eviction::Lru,
+                Evict::None => Eviction::None,
+            },
         };
         let broken = |why: String| Fault::State(format!("network '{}': {why}", record.name));
         let tables = NetworkTables::new(config, self.engine.workers()).map_err(|error| broken(error.to_string()))?;

@@ -366,6 +366,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_network_of_an_older_file_is_a_switch_as_it_was() {
+        let state = sample("lab");
+        let mut body = serde_json::to_value(&state).unwrap();
+        let options = body["networks"][0]["options"].as_object_mut().unwrap();
+        assert!(options.remove("mode").is_some() && options.remove("evict").is_some());
+        assert_eq!(serde_json::from_value::<State>(body).unwrap(), state);
+        let mut hub = sample("hub");
+        hub.networks[0].options.mode = docker::fabric::Mode::Hub;
+        hub.networks[0].options.evict = docker::fabric::Evict::None;
+        assert_eq!(State::from_file(&hub.to_file().unwrap()).unwrap(), hub);
+    }
+
+    #[test]
     fn numbers_that_cannot_be_are_refused() {
         let with = |change: fn(&mut State)| {
             let mut state = sample("lab");

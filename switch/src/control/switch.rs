@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use trace::filter::Filter;
+
 use super::Fault;
 use super::api::ApiServer;
 use super::attach::Home;
 use super::book::{Book, Network};
+use super::caches::CacheHub;
 use super::outside::Outside;
 use super::plugin::{PluginServer, PluginSocket};
 use super::reconcile::Reconciler;
 use super::state::State;
 use super::store::Store;
-use super::trace_hub::{TraceHub, TraceReader};
+use super::trace_hub::TraceHub;
+use super::trace_reader::TraceReader;
 use super::watch::Watcher;
 use crate::engine::Engine;
 
@@ -43,6 +47,7 @@ pub(super) struct Inner {
     /// Is the state kept, and are devices to outlive the switch?
     pub(super) durable: bool,
     pub(super) hub: Arc<TraceHub>,
+    pub(super) caches: CacheHub,
     book: Mutex<Book>,
     /// Let go at the end, so that another switch can have the folder.
     store: Mutex<Option<Store>>,
@@ -83,12 +88,13 @@ impl Switch {
         let (engine, failures) =
             Engine::start(workers).map_err(|error| Fault::io("cannot start the workers", error))?;
         let engine = Arc::new(engine);
-        let hub = TraceHub::new(&engine);
+        let hub = TraceHub::start(&engine)?;
         let inner = Arc::new(Inner {
             engine,
             home,
             durable: store.is_some(),
             hub,
+            caches: CacheHub::default(),
             book: Mutex::new(Book::resume(&state)),
             store: Mutex::new(store),
             outside: Mutex::default(),
@@ -140,12 +146,31 @@ impl Switch {
         Ok(())
     }
 
-    /// Read the trace.
+    /// Read the trace of every frame.
     ///
     /// # Errors
     /// There are too many readers, or the switch is stopping.
     pub fn trace(&self) -> Result<TraceReader, Fault> {
-        self.0.hub.subscribe()
+        self.trace_only(&Filter::default())
+    }
+
+    /// Read the trace of the frames that `filter` lets through; the others are not traced, as far as can be told when they
+    /// come in.
+    ///
+    /// # Errors
+    /// There are too many readers, or the switch is stopping.
+    pub fn trace_only(&self, filter: &Filter) -> Result<TraceReader, Fault> {
+        self.0.hub.subscribe(filter)
+    }
+
+    /// Keep the last `limit` decision records from now on, for [`Switch::records`], and the changes of the hosts'
+    /// neighbor caches; 0 keeps none.
+    ///
+    /// # Errors
+    /// The switch is stopping.
+    pub fn record(&self, limit: usize) -> Result<(), Fault> {
+        self.0.hub.record(limit)?;
+        CacheHub::record(&self.0, limit > 0)
     }
 
     /// Leave in order: first the socket, then the engine. With a state folder the endpoints' devices stay for the next
@@ -176,6 +201,7 @@ impl Switch {
             reconciler.stop();
         }
         self.0.hub.close();
+        self.0.caches.close();
         let mut book = self.0.book();
         if std::mem::replace(&mut book.closed, true) {
             return Ok(());

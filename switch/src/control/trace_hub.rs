@@ -1,85 +1,84 @@
-//! How do the engine's records reach everybody who reads the trace? One thread, alive while somebody reads, puts names
-//! in place of numbers and hands each reader a copy.
+//! How do the engine's records reach everybody who reads the trace? One thread, alive while somebody reads or the recorder is
+//! on, empties the workers' rings and hands each reader a share in every record.
 //!
-//! Nobody waits for anybody: a record that the hub or one reader has no room for is lost to it, and counted in
-//! [`Record::lost`] of the next one, or told by [`TraceReader::loss`] where none follows. With no reader the engine
-//! has no sink, and tracing costs nothing.
+//! Nobody waits for anybody: a record that a ring or one reader has no room for is lost to it, and counted
+//! ([`TraceReader`](super::trace_reader::TraceReader)). With no reader and no recorder the engine has no sink, and
+//! tracing costs nothing. The engine traces what at least one of them wants to see.
+//!
+//! The recorder keeps the last records, so that somebody who asks afterwards still finds them.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
-use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
-use frame::{MacAddr, NetworkId, PortId};
-use trace::{Loss, Names, RawRecord, Record};
+use crossbeam::channel::{self, Receiver, Select, Sender, TrySendError};
+use frame::FrameNumber;
+use trace::filter::{Admission, Filter};
+use trace::{RawRecord, Record};
 
 use super::Fault;
-use crate::engine::{Engine, TraceSink};
+use super::memory::Memory;
+use super::names::NameBook;
+use super::trace_reader::{Item, LossCount, TraceReader};
+use crate::engine::tracer::RING_RECORDS;
+use crate::engine::{Engine, Lesson, TraceSink};
 
-/// Records that wait between the workers and the hub.
-const HUB_RECORDS: usize = 16_384;
-/// Records that wait for one reader.
-const READER_RECORDS: usize = 8_192;
+/// Records that wait for one reader: two thirds of a second at 100,000 frames a second.
+const READER_RECORDS: usize = 65_536;
 /// Readers at a time.
 pub const READERS: usize = 16;
-
-/// What ports, networks and stations are called at the moment.
-#[derive(Default)]
-pub struct NameBook {
-    /// Endpoints' names.
-    pub ports: HashMap<PortId, String>,
-    /// Networks' names.
-    pub networks: HashMap<NetworkId, String>,
-    /// Whose addresses they are: endpoints', and `gateway`.
-    pub stations: HashMap<(NetworkId, MacAddr), String>,
-}
-
-impl Names for NameBook {
-    fn port(&self, port: PortId) -> Cow<'_, str> {
-        self.ports.get(&port).map_or_else(|| port.to_string().into(), |name| name.as_str().into())
-    }
-
-    fn network(&self, network: NetworkId) -> Cow<'_, str> {
-        self.networks.get(&network).map_or_else(|| network.to_string().into(), |name| name.as_str().into())
-    }
-
-    fn mac(&self, network: NetworkId, mac: MacAddr) -> Option<Cow<'_, str>> {
-        self.stations.get(&(network, mac)).map(|name| name.as_str().into())
-    }
-}
+/// How long records gather in the rings before they are taken out.
+const GATHER: Duration = Duration::from_millis(1);
+/// A sleeping pump looks whether it is still wanted.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Subscriber {
     key: u64,
-    records: Sender<Record>,
+    filter: Filter,
+    items: Sender<Item>,
     count: Arc<LossCount>,
 }
 
-/// What one reader's trace has lost.
-struct LossCount {
-    /// Records that found this reader's channel full.
-    by_reader: AtomicU64,
-    /// Records that found the hub's full, since the engine began.
-    by_sink: Arc<AtomicU64>,
-    /// As many of those when this reader came.
-    before: u64,
+/// The rings, and the thread that empties them.
+struct Pump {
+    sink: TraceSink,
+    stopped: Arc<AtomicBool>,
 }
 
-impl LossCount {
-    fn now(&self) -> u64 {
-        let by_sink = self.by_sink.load(Ordering::Relaxed).saturating_sub(self.before);
-        self.by_reader.load(Ordering::Relaxed) + by_sink
-    }
+/// The last records, if they are kept.
+#[derive(Default)]
+struct Recorder {
+    limit: usize,
+    items: VecDeque<Item>,
+    count: Option<LossCount>,
 }
 
 #[derive(Default)]
 struct Readers {
     list: Vec<Subscriber>,
+    recorder: Recorder,
     next_key: u64,
     /// Is there a sink in the engine, and a thread that reads it?
-    running: bool,
+    pump: Option<Pump>,
     closed: bool,
+}
+
+impl Readers {
+    /// What at least one reader, or the recorder, may want to see.
+    fn admission(&self, names: &NameBook) -> Admission {
+        if self.recorder.limit > 0 {
+            return Admission::everything();
+        }
+        if self.list.iter().any(|reader| reader.filter.is_everything()) {
+            return Admission::everything();
+        }
+        let each: Vec<String> = self.list.iter().map(|reader| reader.filter.to_string()).collect();
+        // Together they may be longer than a filter can be: then each reader sorts out of everything.
+        Filter::parse(&format!("({})", each.join(") or (")))
+            .map_or_else(|_| Admission::everything(), |filter| filter.compile(names))
+    }
 }
 
 /// The hub.
@@ -87,218 +86,288 @@ pub(super) struct TraceHub {
     engine: Weak<Engine>,
     readers: Mutex<Readers>,
     names: Mutex<Arc<NameBook>>,
-    lost: Arc<AtomicU64>,
-    last_number: Arc<AtomicU64>,
+    /// What frames taught.
+    pub(super) memory: Mutex<Memory>,
+    lessons: Receiver<Lesson>,
 }
 
 impl TraceHub {
-    pub(super) fn new(engine: &Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self {
-            engine: Arc::downgrade(engine),
-            readers: Mutex::default(),
-            names: Mutex::default(),
-            lost: Arc::default(),
-            last_number: Arc::default(),
-        })
+    /// A hub that remembers lessons from now on, as long as it and the engine live.
+    ///
+    /// # Errors
+    /// No thread is left.
+    pub(super) fn start(engine: &Arc<Engine>) -> Result<Arc<Self>, Fault> {
+        let hub = Arc::new(Self::new(Arc::downgrade(engine), engine.lessons()));
+        let (weak, lessons) = (Arc::downgrade(&hub), engine.lessons());
+        thread::Builder::new()
+            .name("lessons".into())
+            .spawn(move || remember(&weak, &lessons))
+            .map_err(|error| Fault::io("cannot start remembering what frames teach", error))?;
+        Ok(hub)
+    }
+
+    fn new(engine: Weak<Engine>, lessons: Receiver<Lesson>) -> Self {
+        Self { engine, readers: Mutex::default(), names: Mutex::default(), memory: Mutex::default(), lessons }
     }
 
     /// Names changed.
     pub(super) fn rename(&self, names: NameBook) {
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+        lock(&self.memory).keep(|network| names.networks.contains_key(&network));
+        let names = Arc::new(names);
+        *lock(&self.names) = Arc::clone(&names);
+        self.admit(&lock(&self.readers), &names);
     }
 
-    /// Another reader.
+    /// The names of now.
+    pub(super) fn names(&self) -> Arc<NameBook> {
+        Arc::clone(&lock(&self.names))
+    }
+
+    /// Take in what frames have taught by now, and look at it.
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        let mut memory = lock(&self.memory);
+        memory.take_in(&self.lessons);
+        memory
+    }
+
+    /// Another reader, of what `filter` lets through.
     ///
     /// # Errors
     /// There are [`READERS`] already, the switch is stopping, or no thread is left.
-    pub(super) fn subscribe(self: &Arc<Self>) -> Result<TraceReader, Fault> {
-        let mut readers = self.readers();
+    pub(super) fn subscribe(self: &Arc<Self>, filter: &Filter) -> Result<TraceReader, Fault> {
+        let mut readers = lock(&self.readers);
         if readers.closed {
             return Err(Fault::Stopping);
         }
         if readers.list.len() >= READERS {
             return Err(Fault::TooManyTraces { limit: READERS });
         }
-        if !readers.running {
-            self.begin()?;
-            readers.running = true;
-        }
-        Ok(self.add(&mut readers, READER_RECORDS))
+        let sink = self.pump(&mut readers)?;
+        let names = self.names();
+        let reader = self.add(&mut readers, &sink, filter.with_addresses(&*names), READER_RECORDS);
+        self.admit(&readers, &names);
+        Ok(reader)
     }
 
-    fn add(self: &Arc<Self>, readers: &mut Readers, capacity: usize) -> TraceReader {
-        let (sender, records) = channel::bounded(capacity);
+    /// Keep the last `limit` records from now on; 0 keeps none.
+    ///
+    /// # Errors
+    /// The switch is stopping, or no thread is left.
+    pub(super) fn record(self: &Arc<Self>, limit: usize) -> Result<(), Fault> {
+        let mut readers = lock(&self.readers);
+        if readers.closed {
+            return Err(Fault::Stopping);
+        }
+        if limit == 0 {
+            readers.recorder = Recorder::default();
+            self.rest(&mut readers);
+        } else {
+            let sink = self.pump(&mut readers)?;
+            let count = Some(LossCount::of(&sink));
+            readers.recorder = Recorder { limit, items: VecDeque::with_capacity(limit.min(4096)), count };
+        }
+        self.admit(&readers, &self.names());
+        Ok(())
+    }
+
+    /// The last `last` recorded records after number `since` that `filter` lets through, oldest first.
+    ///
+    /// # Errors
+    /// [`Fault::NotRecording`].
+    pub(super) fn recorded(&self, filter: &Filter, since: u64, last: usize) -> Result<Vec<Record>, Fault> {
+        let (kept, missed) = {
+            let readers = lock(&self.readers);
+            let Some(count) = &readers.recorder.count else { return Err(Fault::NotRecording) };
+            (readers.recorder.items.iter().cloned().collect::<Vec<_>>(), count.now())
+        };
+        drop(self.memory());
+        let filter = filter.with_addresses(&*self.names());
+        let items = kept.iter().rev().filter(|item| item.raw.number > FrameNumber(since));
+        let records = items.map(|item| Item { lost: missed, ..item.clone() }.record(&self.memory));
+        let mut records: Vec<Record> = records.filter(|record| filter.matches(record)).take(last).collect();
+        records.sort_by_key(|record| record.number);
+        Ok(records)
+    }
+
+    /// How many records are kept, at most; 0 when the recorder is off.
+    pub(super) fn recording(&self) -> usize {
+        lock(&self.readers).recorder.limit
+    }
+
+    fn add(self: &Arc<Self>, readers: &mut Readers, sink: &TraceSink, filter: Filter, capacity: usize) -> TraceReader {
+        let (sender, items) = channel::bounded(capacity);
         let key = readers.next_key;
         readers.next_key += 1;
-        let by_sink = Arc::clone(&self.lost);
-        let before = by_sink.load(Ordering::Relaxed);
-        let count = Arc::new(LossCount { by_reader: AtomicU64::new(0), by_sink, before });
-        readers.list.push(Subscriber { key, records: sender, count: Arc::clone(&count) });
-        TraceReader { records, key, count, told: AtomicU64::new(0), hub: Arc::clone(self) }
+        let count = Arc::new(LossCount::of(sink));
+        readers.list.push(Subscriber { key, filter: filter.clone(), items: sender, count: Arc::clone(&count) });
+        TraceReader { items, key, filter, count, told: AtomicU64::new(0), hub: Arc::clone(self) }
     }
 
     /// Every reader's trace ends, and there will be no other.
     pub(super) fn close(&self) {
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         readers.closed = true;
         readers.list.clear();
-        self.end(&mut readers);
+        readers.recorder = Recorder::default();
+        self.rest(&mut readers);
     }
 
-    fn readers(&self) -> MutexGuard<'_, Readers> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(self: &Arc<Self>) -> Result<(), Fault> {
+    /// The sink that the engine has, or a new one with a thread that reads it.
+    fn pump(self: &Arc<Self>, readers: &mut Readers) -> Result<TraceSink, Fault> {
+        if let Some(pump) = &readers.pump {
+            return Ok(pump.sink.clone());
+        }
         let Some(engine) = self.engine.upgrade() else { return Err(Fault::Stopping) };
-        let (sender, records) = channel::bounded(HUB_RECORDS);
-        let hub = Arc::downgrade(self);
-        std::thread::Builder::new()
+        let sink = TraceSink::new(engine.workers(), RING_RECORDS, Admission::everything());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (hub, its_sink, its_end) = (Arc::downgrade(self), sink.clone(), Arc::clone(&stopped));
+        thread::Builder::new()
             .name("trace".into())
-            .spawn(move || pump(&hub, &records))
+            .spawn(move || pump(&hub, &its_sink, &its_end))
             .map_err(|error| Fault::io("cannot start the trace", error))?;
-        engine.trace(Some(&TraceSink {
-            records: sender,
-            lost: Arc::clone(&self.lost),
-            last_number: Arc::clone(&self.last_number),
-        }));
-        Ok(())
+        readers.pump = Some(Pump { sink: sink.clone(), stopped });
+        Ok(sink)
     }
 
-    /// The engine drops its senders, and with the last of them the thread ends.
-    fn end(&self, readers: &mut Readers) {
-        if readers.running
-            && let Some(engine) = self.engine.upgrade()
-        {
-            engine.trace(None);
+    /// Tell the engine what to trace.
+    fn admit(&self, readers: &Readers, names: &NameBook) {
+        if let (Some(pump), Some(engine)) = (&readers.pump, self.engine.upgrade()) {
+            engine.trace(Some(&TraceSink { admission: readers.admission(names), ..pump.sink.clone() }));
         }
-        readers.running = false;
     }
 
-    fn unsubscribe(&self, key: u64) {
-        let mut readers = self.readers();
+    /// When nobody reads and nothing is recorded, the engine traces nothing and the thread ends.
+    fn rest(&self, readers: &mut Readers) {
+        if !readers.list.is_empty() || readers.recorder.limit > 0 {
+            return;
+        }
+        if let Some(pump) = readers.pump.take() {
+            if let Some(engine) = self.engine.upgrade() {
+                engine.trace(None);
+            }
+            pump.stopped.store(true, Ordering::SeqCst);
+            pump.sink.reader.wake();
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, key: u64) {
+        let mut readers = lock(&self.readers);
         readers.list.retain(|reader| reader.key != key);
-        if readers.list.is_empty() {
-            self.end(&mut readers);
-        }
+        self.rest(&mut readers);
+        self.admit(&readers, &self.names());
     }
 
-    fn distribute(&self, raw: &RawRecord) {
-        let names = Arc::clone(&self.names.lock().unwrap_or_else(PoisonError::into_inner));
-        let record = Record::resolve(raw, 0, &*names);
-        for reader in &self.readers().list {
-            let lost = reader.count.now();
-            if let Err(TrySendError::Full(_)) = reader.records.try_send(Record { lost, ..record.clone() }) {
-                reader.count.by_reader.fetch_add(1, Ordering::Relaxed);
+    /// Empty the rings once; how many records that were.
+    fn empty(&self, sink: &TraceSink, burst: &mut Vec<Arc<RawRecord>>) -> usize {
+        for ring in sink.rings.iter() {
+            while let Some(record) = ring.pop() {
+                burst.push(Arc::new((*record).clone()));
+                ring.recycle(record);
+            }
+        }
+        if burst.is_empty() {
+            return 0;
+        }
+        burst.sort_by_key(|record| record.number);
+        let count = burst.len();
+        self.distribute(burst.drain(..));
+        count
+    }
+
+    fn distribute(&self, records: impl Iterator<Item = Arc<RawRecord>>) {
+        let names = self.names();
+        let mut memory = self.memory();
+        let mut readers = lock(&self.readers);
+        for raw in records {
+            let item = Item { raw, names: Arc::clone(&names), lost: 0 };
+            if let Some(mac) = item.refreshed() {
+                memory.refreshed(item.raw.network, mac, item.raw.number, item.raw.at_unix_ns);
+            }
+            for reader in &readers.list {
+                let lost = reader.count.now();
+                if let Err(TrySendError::Full(_)) = reader.items.try_send(Item { lost, ..item.clone() }) {
+                    reader.count.by_reader.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            let recorder = &mut readers.recorder;
+            if recorder.limit > 0 {
+                if recorder.items.len() >= recorder.limit {
+                    recorder.items.pop_front();
+                }
+                recorder.items.push_back(item);
             }
         }
     }
 }
 
-fn pump(hub: &Weak<TraceHub>, records: &Receiver<RawRecord>) {
-    for raw in records {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Empty the rings until nobody wants them any more.
+fn pump(hub: &Weak<TraceHub>, sink: &TraceSink, stopped: &AtomicBool) {
+    sink.reader.is_me();
+    let mut burst = Vec::new();
+    while !stopped.load(Ordering::SeqCst) {
+        let mut empty = || hub.upgrade().map(|hub| hub.empty(sink, &mut burst));
+        let Some(count) = empty() else { return };
+        if count > 0 {
+            thread::sleep(GATHER);
+            continue;
+        }
+        sink.reader.lie_down();
+        // What came between the last look and lying down wakes nobody.
+        if empty() == Some(0) && !stopped.load(Ordering::SeqCst) {
+            thread::park_timeout(LOOK);
+        }
+        sink.reader.get_up();
+    }
+}
+
+/// Take in lessons as they come, so that none is lost while nobody asks.
+fn remember(hub: &Weak<TraceHub>, lessons: &Receiver<Lesson>) {
+    loop {
+        let mut select = Select::new();
+        select.recv(lessons);
+        select.ready(); // also when the engine is gone and no more will come
         let Some(hub) = hub.upgrade() else { return };
-        hub.distribute(&raw);
-    }
-}
-
-/// One reader of the trace. Dropping it ends its trace.
-pub struct TraceReader {
-    records: Receiver<Record>,
-    key: u64,
-    count: Arc<LossCount>,
-    /// The largest count that this reader has heard.
-    told: AtomicU64,
-    hub: Arc<TraceHub>,
-}
-
-/// No record came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quiet {
-    /// Not in that time.
-    Timeout,
-    /// There will be none: the switch has stopped.
-    Ended,
-}
-
-impl TraceReader {
-    /// The next record, waiting for it no longer than `timeout`. Records of one worker come in the order of their
-    /// numbers; those of two may cross.
-    ///
-    /// # Errors
-    /// [`Quiet`].
-    pub fn next(&self, timeout: Duration) -> Result<Record, Quiet> {
-        let record = self.records.recv_timeout(timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Quiet::Timeout,
-            RecvTimeoutError::Disconnected => Quiet::Ended,
-        })?;
-        // A loss may have been told while this record waited: the count never goes back.
-        let lost = record.lost.max(self.told.load(Ordering::Relaxed));
-        self.told.store(lost, Ordering::Relaxed);
-        Ok(Record { lost, ..record })
-    }
-
-    /// Has more been lost than any record, or this, has told?
-    pub fn owes_a_loss(&self) -> bool {
-        self.count.now() > self.told.load(Ordering::Relaxed)
-    }
-
-    /// The loss that has not been told yet. From now on it has.
-    pub fn loss(&self) -> Option<Loss> {
-        self.tell(self.count.now())
-    }
-
-    /// The same for a reader that will not read on: what still waits for it is lost too.
-    pub fn last_loss(&self) -> Option<Loss> {
-        self.tell(self.count.now() + self.records.len() as u64)
-    }
-
-    fn tell(&self, lost: u64) -> Option<Loss> {
-        (self.told.fetch_max(lost, Ordering::Relaxed) < lost).then_some(Loss { lost })
-    }
-}
-
-impl Drop for TraceReader {
-    fn drop(&mut self) {
-        self.hub.unsubscribe(self.key);
+        drop(hub.memory());
+        if lessons.is_empty() && hub.engine.strong_count() == 0 {
+            return;
+        }
+        drop(hub);
+        thread::sleep(GATHER);
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use frame::{FrameNumber, Millis, OffloadHeader, Verdict};
-    use trace::Snap;
+    use frame::{FrameNumber, Verdict};
+    use trace::{Loss, Snap};
 
+    use super::super::trace_reader::Quiet;
     use super::*;
 
     /// A hub without an engine, and a reader of it with room for so many records.
     pub(in crate::control) fn reader(capacity: usize) -> (Arc<TraceHub>, TraceReader) {
-        let hub = Arc::new(TraceHub {
-            engine: Weak::new(),
-            readers: Mutex::default(),
-            names: Mutex::default(),
-            lost: Arc::new(AtomicU64::new(40)),
-            last_number: Arc::default(),
-        });
-        let reader = hub.add(&mut hub.readers(), capacity);
+        let hub = Arc::new(TraceHub::new(Weak::new(), channel::never()));
+        let sink = TraceSink::new(1, 1, Admission::everything());
+        let reader = hub.add(&mut lock(&hub.readers), &sink, Filter::parse("").unwrap(), capacity);
         (hub, reader)
     }
 
     /// These frames pass.
     pub(in crate::control) fn pass(hub: &TraceHub, numbers: std::ops::RangeInclusive<u64>) {
-        for number in numbers {
-            hub.distribute(&RawRecord {
-                number: FrameNumber(number),
-                at_unix_ns: 0,
-                at: Millis(0),
-                network: NetworkId(1),
-                port: None,
-                octets: 60,
-                offload: OffloadHeader::NONE,
-                snap: Snap::of(&[2; 60]),
-                steps: Vec::new(),
-                verdict: Verdict::Consumed,
-            });
+        hub.distribute(numbers.map(|number| Arc::new(of_number(number))));
+    }
+
+    fn of_number(number: u64) -> RawRecord {
+        RawRecord {
+            number: FrameNumber(number),
+            octets: 60,
+            snap: Snap::of(&[2; 60]),
+            verdict: Verdict::Consumed,
+            ..RawRecord::default()
         }
     }
 
@@ -318,8 +387,8 @@ pub(super) mod tests {
         assert!(!reader.owes_a_loss());
         pass(&hub, 6..=6);
         assert_eq!((heard(&reader), reader.loss()), (Ok((6, 3)), None));
-        hub.lost.fetch_add(4, Ordering::Relaxed);
-        assert_eq!(reader.loss(), Some(Loss { lost: 7 }), "the sink's losses are everybody's");
+        (0..5).for_each(|number| reader.count.sink.rings[0].put(Box::new(of_number(number))));
+        assert_eq!(reader.loss(), Some(Loss { lost: 7 }), "the rings' losses are everybody's");
     }
 
     #[test]
@@ -339,5 +408,20 @@ pub(super) mod tests {
         assert_eq!((reader.last_loss(), reader.last_loss()), (Some(Loss { lost: 3 }), None));
         hub.close();
         assert_eq!((heard(&reader), heard(&reader), heard(&reader)), (Ok((1, 3)), Ok((2, 3)), Err(Quiet::Ended)));
+    }
+
+    #[test]
+    fn the_recorder_keeps_the_last() {
+        let (hub, _reader) = reader(1);
+        let everything = Filter::parse("").unwrap();
+        assert!(matches!(hub.recorded(&everything, 0, 9), Err(Fault::NotRecording)));
+        let sink = TraceSink::new(1, 1, Admission::everything());
+        lock(&hub.readers).recorder = Recorder { limit: 3, items: VecDeque::new(), count: Some(LossCount::of(&sink)) };
+        pass(&hub, 1..=5);
+        let numbers = |since, last| {
+            let records = hub.recorded(&everything, since, last).unwrap();
+            records.iter().map(|record| record.number).collect::<Vec<_>>()
+        };
+        assert_eq!((numbers(0, 9), numbers(4, 9), numbers(0, 2)), (vec![3, 4, 5], vec![5], vec![4, 5]));
     }
 }

@@ -15,12 +15,23 @@
 //! | `POST /v1/networks/{name}/endpoints` | [`EndpointSpec`] | [`EndpointInfo`] |
 //! | `DELETE /v1/networks/{name}/endpoints/{endpoint}` | | `{}` |
 //! | `GET /v1/ports`, `/v1/mac`, `/v1/arp`, `/v1/drops` (`?network=NAME`), `/v1/workers` | | lists of the `..Row` types |
+//! | `GET /v1/caches` (`?network=NAME`) | | `[`[`super::caches::CacheRow`]`]` |
+//! | `GET /v1/caches/watch` (`?network=NAME`) | | one [`super::caches::CacheEvent`] a line, or `{"lost":N}` |
+//! | `GET /v1/caches/recorded` (`?since_unix_ns=T`) | | `[`[`super::caches::CacheEvent`]`]` |
+//! | `GET /v1/faults` | | `[`[`FaultRow`]`]` |
+//! | `POST /v1/faults` | [`FaultSpec`] | [`FaultRow`] |
+//! | `DELETE /v1/faults`, `/v1/faults/{id or port}` | | `[`[`FaultRow`]`]` |
+//! | `POST /v1/clock/warp` | [`WarpSpec`] | `[`[`WarpRow`]`]` |
 //! | `GET /v1/trace` | | one `trace::Record` a line, for as long as the client reads |
 //!
 //! A refusal is a 4xx or 5xx status with [`Refusal`].
 
+mod class;
+
 use std::net::IpAddr;
 
+pub use class::{Direction, FaultKind, FaultRow, FaultSpec, WarpRow, WarpSpec};
+pub use docker::fabric::{Evict, MacChoice, Mode};
 use docker::fabric::{NetworkOptions, PublishedPort, Subnet};
 use frame::MacAddr;
 use ipnet::IpNet;
@@ -223,6 +234,15 @@ pub struct NetworkInfo {
     /// Is what claims another's address refused?
     #[serde(default)]
     pub guard: bool,
+    /// Is it a switch or a hub?
+    #[serde(default)]
+    pub mode: Mode,
+    /// Who has to go when the MAC table is full.
+    #[serde(default)]
+    pub evict: Evict,
+    /// Where an endpoint's MAC address comes from when nobody names one.
+    #[serde(default)]
+    pub mac: MacChoice,
     /// Its endpoints, by name.
     pub endpoints: Vec<EndpointInfo>,
 }
@@ -431,4 +451,88 @@ pub struct WorkerRow {
     pub bursts: u64,
     /// Frames it handled.
     pub frames: u64,
+}
+
+/// `POST /v1/explain`: which frames, from whom?
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainSpec {
+    /// The network, where the endpoint's name alone does not say it.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// The endpoint that the frames come from.
+    pub from: String,
+    /// A ping to this endpoint, address or `gateway`.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// An ARP request for this address.
+    #[serde(default)]
+    pub arp_request: Option<std::net::Ipv4Addr>,
+    /// These frames, from their destination address on, without FCS.
+    #[serde(default)]
+    pub frames: Vec<trace::Octets>,
+    /// Is it to happen?
+    #[serde(default)]
+    pub commit: bool,
+}
+
+/// `GET /v1/why`: who taught that row, and what has become of it since?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyRow {
+    /// The network's name.
+    pub network: String,
+    /// The address.
+    pub mac: MacAddr,
+    /// Whose it is, where the switch was told.
+    pub name: Option<String>,
+    /// `learned`, `static` or `gateway`; `None` when the MAC table has no such row any more.
+    pub kind: Option<String>,
+    /// The endpoint whose port the row names.
+    pub endpoint: Option<String>,
+    /// Milliseconds since the station was last heard.
+    pub age_ms: Option<u64>,
+    /// Milliseconds after which the row is forgotten.
+    pub ageing_ms: u64,
+    /// Moves as the MAC table counts them.
+    pub moves: u32,
+    /// The frame that made the row, if that is remembered.
+    pub taught: Option<LessonRow>,
+    /// The last frames that moved it, oldest first.
+    pub moved: Vec<LessonRow>,
+    /// How many there were.
+    pub moved_in_all: u64,
+    /// Traced frames that found it there and fresh again.
+    pub refreshed: u64,
+    /// The last of those.
+    pub last_refresh: Option<RefreshRow>,
+    /// Rows of the same address before this one, which are forgotten.
+    pub times_before: u64,
+    /// Lessons that were not remembered, of whatever address, because they came too fast.
+    pub missed: u64,
+}
+
+/// A frame that taught the MAC table something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LessonRow {
+    /// Its number.
+    pub frame: u64,
+    /// When it came in: nanoseconds since 1970-01-01 UTC.
+    pub at_unix_ns: u64,
+    /// The endpoint it came from.
+    pub port: String,
+    /// The endpoint whose port the address was on before, if it moved.
+    pub from: Option<String>,
+    /// What it said.
+    pub summary: String,
+    /// Its first octets.
+    pub data: trace::Octets,
+}
+
+/// A frame that refreshed a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshRow {
+    /// Its number.
+    pub frame: u64,
+    /// When it came in: nanoseconds since 1970-01-01 UTC.
+    pub at_unix_ns: u64,
 }

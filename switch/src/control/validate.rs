@@ -6,12 +6,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use docker::fabric::Mode;
 use frame::MacAddr;
 use ipnet::IpNet;
 
 use super::Fault;
 use super::ipam::{choose_subnet, host_range, is_reserved, overlap};
-use super::types::{GatewayMode, NetworkSpec};
+use super::types::{ArpMode, GatewayMode, NetworkSpec};
 
 /// Largest IP packet, octets, when nothing else is said.
 pub const DEFAULT_MTU: u32 = 1500;
@@ -109,6 +110,7 @@ pub fn network(spec: &NetworkSpec, others: &[(&str, IpNet)]) -> Result<Settings,
     if let Some(limit) = spec.mac_limit {
         range("mac-limit", limit, 1, 1 << 24)?;
     }
+    hub(spec)?;
     let subnet = match spec.subnet {
         Some(asked) => subnet(asked, spec.gateway_mode, others)?,
         None => choose_subnet(&others.iter().map(|(_, net)| *net).collect::<Vec<_>>())?,
@@ -135,6 +137,18 @@ pub fn network(spec: &NetworkSpec, others: &[(&str, IpNet)]) -> Result<Settings,
     }
     let gateway = gateway(spec.gateway, spec.gateway_mode, subnet)?;
     Ok(Settings { subnet, gateway, mtu, mac_capacity, ageing })
+}
+
+/// Is a hub asked for what only a switch can do?
+fn hub(spec: &NetworkSpec) -> Result<(), Fault> {
+    let options = &spec.options;
+    let asked = match (options.guard, options.icc, spec.arp) {
+        (true, _, _) => "-o guard=on",
+        (_, false, _) => "-o icc=off",
+        (_, _, ArpMode::Suppress) => "-o arp=suppress",
+        _ => return Ok(()),
+    };
+    if options.mode == Mode::Hub { Err(Fault::HubKnowsNobody { asked }) } else { Ok(()) }
 }
 
 fn subnet(asked: IpNet, mode: GatewayMode, others: &[(&str, IpNet)]) -> Result<IpNet, Fault> {
@@ -312,6 +326,25 @@ mod tests {
         }
         let six = serde_json::json!({ "name": "s", "subnet": "fd00::/64", "gateway_mode": "none", "mtu": 1279 });
         assert!(matches!(network(&serde_json::from_value(six).unwrap(), &[]), Err(Fault::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn a_hub_is_asked_for_nothing_that_needs_addresses() {
+        let hub = |change: fn(&mut NetworkSpec)| {
+            let mut spec = NetworkSpec::named("hub");
+            spec.options.mode = Mode::Hub;
+            change(&mut spec);
+            network(&spec, &[])
+        };
+        assert!(hub(|_| ()).is_ok() && hub(|spec| spec.mac_limit = Some(3)).is_ok());
+        for (change, says) in [
+            ((|spec| spec.options.guard = true) as fn(&mut NetworkSpec), "guard=on"),
+            (|spec| spec.options.icc = false, "icc=off"),
+            (|spec| spec.arp = ArpMode::Suppress, "arp=suppress"),
+        ] {
+            let fault = hub(change).unwrap_err().to_string();
+            assert!(fault.contains(says) && fault.contains("mode=switch"), "{fault}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Context<'_> {
             let response = respond(table, frame.octets(), &rules, self.ingress.port, self.now, reply);
             (response, table.next_deadline())
         });
-        self.shared.deadline.bring_forward(deadline);
+        self.deadline.bring_forward(deadline);
         if !response.as_ref().is_some_and(|response| response.replied) {
             self.outbox.take_back();
         }

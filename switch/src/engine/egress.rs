@@ -14,9 +14,13 @@ use frame::{Batch, DropReason, Frame, PortId, Step};
 use ports::Port;
 use ports::port::Stop;
 
+use super::clock::Clock;
 use super::counters::{PerWorker, PortCount};
+use super::line::held::OpenLine;
 use super::tables::Snapshot;
 use super::tracer::Tracing;
+
+mod lines;
 
 /// Which batch a queued frame lies in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,13 +35,15 @@ pub(super) enum Lane {
 pub(super) struct Slot {
     pub(super) queue: Box<dyn Port>,
     pub(super) counts: Arc<PerWorker<PortCount>>,
+    /// Its line, if that is bad on purpose.
+    pub(super) line: Option<Box<OpenLine>>,
     burst: Vec<u16>,
     made: Vec<u16>,
 }
 
 impl Slot {
     pub(super) fn new(queue: Box<dyn Port>, counts: Arc<PerWorker<PortCount>>) -> Self {
-        Self { queue, counts, burst: Vec::new(), made: Vec::new() }
+        Self { queue, counts, line: None, burst: Vec::new(), made: Vec::new() }
     }
 
     fn lane(&mut self, lane: Lane) -> &mut Vec<u16> {
@@ -51,6 +57,9 @@ impl Slot {
 /// The ports of one worker and what waits to be sent to them.
 pub(super) struct Egress {
     worker: usize,
+    clock: Clock,
+    /// How many ports have a bad line.
+    bad_lines: usize,
     slots: Vec<Option<Slot>>,
     touched: Vec<PortId>,
     scratch: Batch,
@@ -63,9 +72,11 @@ pub(super) struct Egress {
 const SCRATCH_FRAMES: usize = 48;
 
 impl Egress {
-    pub(super) fn new(worker: usize) -> Self {
+    pub(super) fn new(worker: usize, clock: Clock) -> Self {
         Self {
             worker,
+            clock,
+            bad_lines: 0,
             slots: Vec::new(),
             touched: Vec::new(),
             scratch: Batch::with_capacity(SCRATCH_FRAMES),
@@ -87,7 +98,9 @@ impl Egress {
 
     pub(super) fn remove(&mut self, port: PortId) -> Option<Slot> {
         self.touched.retain(|touched| *touched != port);
-        self.slots.get_mut(port.index())?.take()
+        let slot = self.slots.get_mut(port.index())?.take();
+        self.count_lines();
+        slot
     }
 
     pub(super) fn ports(&self) -> Vec<PortId> {
@@ -125,6 +138,11 @@ impl Egress {
     fn flush_lane(&mut self, port: PortId, lane: Lane, batch: &Batch, snapshot: &Snapshot, tracing: &mut Tracing) {
         let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { return };
         let mut picks = std::mem::take(slot.lane(lane));
+        if !picks.is_empty() && slot.line.is_some() {
+            self.send_by_bad_line(port, lane, batch, &picks, snapshot, tracing);
+            picks.clear();
+        }
+        let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { return };
         if !picks.is_empty() {
             self.lost.clear();
             let fault = send(slot.queue.as_mut(), batch, &picks, &mut self.scratch, &mut self.lost);

@@ -27,6 +27,7 @@ use super::outbox::{Outbox, Target};
 use super::tables::{NetworkView, Snapshot, lock};
 
 /// What the gateway of one network keeps between frames.
+#[derive(Clone)]
 pub(super) struct GatewayState {
     reassembly: Reassembly,
     errors: IcmpLimiter,
@@ -129,7 +130,7 @@ impl Context<'_> {
         };
         let (resolved, deadline) =
             view.tables.neighbors(|table| (table.resolve(next_hop, self.now, hold), table.next_deadline()));
-        self.shared.deadline.bring_forward(deadline);
+        self.deadline.bring_forward(deadline);
         match (resolved, next_hop) {
             (Resolved::Known { mac }, _) => self.next_hops.put(view, next_hop, mac, self.now),
             (Resolved::Asked, IpAddr::V4(ip)) => ask(view, ip, self.outbox),
@@ -189,8 +190,10 @@ fn send_on<O: Observer>(
         return Verdict::Drop(DropReason::BadIpHeader);
     }
     trim(frame);
-    let found = look_up(&view.tables.mac, mac, None, now);
-    observer.step(Step::LookedUp(found));
+    let found = if view.hub { Lookup::Unknown } else { look_up(&view.tables.mac, mac, None, now) };
+    if !view.hub {
+        observer.step(Step::LookedUp(found));
+    }
     let (verdict, target) = match found {
         Lookup::Known { port } => (Verdict::Unicast { to: port }, Target::Port(port)),
         _ if view.members.is_empty() => return Verdict::Drop(DropReason::NoOtherPort),

@@ -10,6 +10,7 @@
 //! switch/engine/journey.rs     the journey of one frame:
 //!    1 forwarding/admit.rs     runt, giant, bad source                -> Drop(reason)
 //!    2 forwarding/guard.rs     guarded port: another's IP address     -> Drop(reason)
+//!      engine/hub.rs          mode=hub                               -> every other port, and that is all
 //!    3 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
 //!    4 arp/responder.rs        ARP that the switch itself can answer  -> Answered
 //!    5 forwarding/lookup.rs    destination MAC                        -> Known | Gateway | Group | Unknown | SamePort
@@ -23,12 +24,13 @@
 
 use forwarding::mac_table::Sought;
 use forwarding::{MacTable, admit, guard, is_spoofed, isolate, learn_sought, look_up_sought};
-use frame::ethernet::{self, ether_type};
-use frame::step::{Learned, Lookup};
-use frame::{DropReason, Frame, Millis, Observer, PortId, Step, Verdict};
+use frame::ethernet::{self, EthernetHeader, ether_type};
+use frame::step::{Learned, Lookup, Row, TableView};
+use frame::{DropReason, Frame, FrameNumber, MacAddr, Millis, Observer, PortId, Step, Verdict};
 
-use super::Shared;
+use super::Deadline;
 use super::gateway::NextHops;
+use super::lessons::{self, Budget, Lessons};
 use super::outbox::Outbox;
 use super::tables::{Ingress, NetworkView, Snapshot};
 
@@ -42,7 +44,10 @@ pub(super) struct Context<'a> {
     pub(super) now: Millis,
     pub(super) outbox: &'a mut Outbox,
     pub(super) next_hops: &'a mut NextHops,
-    pub(super) shared: &'a Shared,
+    /// When something is due.
+    pub(super) deadline: &'a Deadline,
+    /// Who remembers what frames taught; nobody, in the what-if.
+    pub(super) lessons: Option<(&'a Lessons, &'a mut Budget)>,
     /// Whose counters to use.
     pub(super) worker: usize,
 }
@@ -88,10 +93,19 @@ fn decide<O: Observer>(
         guard(frame, &header, addresses)?;
         observer.step(Step::Guarded);
     }
+    if view.hub {
+        return context.repeat(frame, &header, observer);
+    }
+    let before = if O::ENABLED { view.tables.mac.row(header.source, now) } else { None };
     let learned = learn_sought(&view.tables.mac, sought.source, ingress.port, now);
     observer.step(Step::Learned(learned));
+    if O::ENABLED {
+        observer.table(context.table_around(&header, before, None));
+    }
     match learned {
-        Learned::New => context.age_from_now_on(),
+        Learned::New | Learned::Replaced { .. } | Learned::Moved { .. } => {
+            context.taught(frame, header.source, learned, observer.number());
+        }
         Learned::Refused(_) if ingress.guard.is_some() && is_spoofed(learned) => return Err(DropReason::SpoofedMac),
         _ => {}
     }
@@ -102,6 +116,9 @@ fn decide<O: Observer>(
     }
     let found = look_up_sought(&view.tables.mac, header.destination, sought.destination, Some(ingress.port), now);
     observer.step(Step::LookedUp(found));
+    if O::ENABLED {
+        observer.table(context.table_around(&header, before, Some(header.destination)));
+    }
     if let Some(verdict) = ingress.isolation.and_then(|isolation| isolate(found, isolation)) {
         observer.step(Step::Isolated);
         return Ok(verdict);
@@ -116,9 +133,28 @@ fn decide<O: Observer>(
 }
 
 impl Context<'_> {
-    /// The MAC table holds an entry that must age: the time keeper has something to do.
-    fn age_from_now_on(&self) {
-        self.shared.deadline.bring_forward(Some(self.now + super::timers::SWEEP_INTERVAL));
+    /// The MAC table holds a new row: it must age, so the time keeper has something to do; and the frame is remembered as
+    /// the one that taught it.
+    #[cold]
+    fn taught(&mut self, frame: &Frame, mac: MacAddr, learned: Learned, number: Option<FrameNumber>) {
+        self.deadline.bring_forward(Some(self.now + super::timers::SWEEP_INTERVAL));
+        if let Some((lessons, budget)) = &mut self.lessons {
+            let place = (self.view.id, self.ingress.port, mac);
+            lessons::tell(lessons, budget, frame, number, place, learned, self.now);
+        }
+    }
+
+    /// The MAC table's rows as they are now, and that of the source as it was before.
+    fn table_around(&self, header: &EthernetHeader, before: Option<Row>, looked_up: Option<MacAddr>) -> TableView {
+        let table = &self.view.tables.mac;
+        TableView {
+            source_before: before,
+            source_after: table.row(header.source, self.now),
+            destination: looked_up.and_then(|mac| table.row(mac, self.now)),
+            entries: table.len() as u32,
+            capacity: table.capacity() as u32,
+            on_port: table.learned_on(self.ingress.port),
+        }
     }
 }
 

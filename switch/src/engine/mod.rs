@@ -7,12 +7,16 @@
 //! | [`worker`] | what does a worker do all day? |
 //! | [`egress`] | how do frames leave? |
 //! | [`arp_step`] | what does an ARP message mean to it? |
+//! | [`line`] | which frames meet a fault of the line they come by? |
 //! | [`gateway`] | what does the switch do as a gateway? |
+//! | [`hub`] | what does a hub do? |
 //! | [`outbox`] | which frames does it send of its own accord? |
 //! | [`pace`] | when nothing is ready, does a worker sleep at once? |
 //! | [`timers`] | what happens when nothing happens? |
 //! | [`tables`] | what does every worker know? |
 //! | [`tracer`] | how does a frame's story get out? |
+//! | [`lessons`] | which frame taught the MAC table that? |
+//! | [`what_if`] | what would become of a frame? |
 //! | [`counters`], [`clock`] | how many, and when? |
 
 mod arp_step;
@@ -20,12 +24,16 @@ pub mod clock;
 pub mod counters;
 mod egress;
 mod gateway;
+mod hub;
 mod journey;
+pub mod lessons;
+pub mod line;
 mod outbox;
 mod pace;
 pub mod tables;
 mod timers;
 pub mod tracer;
+pub mod what_if;
 mod worker;
 
 use std::io;
@@ -40,8 +48,13 @@ use ports::Port;
 
 use clock::Clock;
 use counters::{PerWorker, PortCount, WorkerCount};
+pub use lessons::Lesson;
+use lessons::Lessons;
+use line::{Line, LineFault};
+use tables::lock;
 pub use tables::{GatewayView, HostGateway, NetworkTables, NetworkView, PortView, Snapshot};
-pub use tracer::TraceSink;
+use trace::RawRecord;
+pub use tracer::{TraceRing, TraceSink};
 use worker::{Command, WAKE, Worker};
 
 /// A port that stopped working: its queue is closed on the worker that noticed.
@@ -56,7 +69,8 @@ pub struct PortFailure {
 /// When something is due, for the worker that keeps the time.
 struct Deadline {
     at: AtomicU64,
-    waker: Arc<Waker>,
+    /// Wakes the worker that keeps the time; there is none in the what-if.
+    waker: Option<Arc<Waker>>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -73,8 +87,10 @@ impl Deadline {
     /// Something is due at `at`; the time keeper is woken if that is sooner than it knew.
     fn bring_forward(&self, at: Option<Millis>) {
         let Some(Millis(at)) = at else { return };
-        if self.at.fetch_min(at, Ordering::AcqRel) > at {
-            let _ = self.waker.wake(); // fails only when the worker is gone
+        if self.at.fetch_min(at, Ordering::AcqRel) > at
+            && let Some(waker) = &self.waker
+        {
+            let _ = waker.wake(); // fails only when the worker is gone
         }
     }
 }
@@ -85,6 +101,7 @@ struct Shared {
     counts: PerWorker<WorkerCount>,
     queues: Box<[AtomicUsize]>,
     deadline: Deadline,
+    lessons: Lessons,
 }
 
 impl Shared {
@@ -118,6 +135,10 @@ pub struct Engine {
     shared: Arc<Shared>,
     workers: Mutex<Vec<WorkerHandle>>,
     count: usize,
+    /// What was published last.
+    snapshot: Mutex<Arc<Snapshot>>,
+    /// The faults of lines, whether or not they have ended.
+    faults: Mutex<Vec<(PortId, Arc<LineFault>)>>,
 }
 
 impl Engine {
@@ -135,10 +156,17 @@ impl Engine {
             clock: Clock::start(),
             counts: PerWorker::new(count),
             queues: (0..count).map(|_| AtomicUsize::new(0)).collect(),
-            deadline: Deadline { at: AtomicU64::new(NEVER), waker: keeper },
+            deadline: Deadline { at: AtomicU64::new(NEVER), waker: Some(keeper) },
+            lessons: Lessons::new(),
         });
         let (failures, failed) = channel::unbounded();
-        let engine = Self { shared: Arc::clone(&shared), workers: Mutex::default(), count };
+        let engine = Self {
+            shared: Arc::clone(&shared),
+            workers: Mutex::default(),
+            count,
+            snapshot: Mutex::default(),
+            faults: Mutex::default(),
+        };
         for (index, (poll, waker)) in polls.into_iter().zip(wakers).enumerate() {
             let (commands, orders) = channel::unbounded();
             let worker = Worker::new(index, poll, Arc::clone(&shared), orders, failures.clone());
@@ -168,6 +196,43 @@ impl Engine {
         self.shared.clock
     }
 
+    /// The tables have something to time out that the workers have not heard of.
+    pub fn keep_time_soon(&self) {
+        self.shared.deadline.bring_forward(Some(self.shared.clock.now()));
+    }
+
+    /// A port's line gets one more fault: it is met by every frame from now on.
+    pub fn add_fault(&self, port: PortId, fault: LineFault) -> Arc<LineFault> {
+        let fault = Arc::new(fault);
+        tables::lock(&self.faults).push((port, Arc::clone(&fault)));
+        self.tell_line(port);
+        fault
+    }
+
+    /// The faults that have not ended, and whose ports they are.
+    pub fn faults(&self) -> Vec<(PortId, Arc<LineFault>)> {
+        let now = self.shared.clock.now();
+        let mut faults = tables::lock(&self.faults);
+        faults.retain(|(_, fault)| now < fault.until);
+        faults.clone()
+    }
+
+    /// Mend what `which` says; what that was.
+    pub fn remove_faults(&self, which: impl Fn(PortId, &LineFault) -> bool) -> Vec<(PortId, Arc<LineFault>)> {
+        let removed: Vec<_> = self.faults().into_iter().filter(|(port, fault)| which(*port, fault)).collect();
+        tables::lock(&self.faults).retain(|(_, fault)| !removed.iter().any(|(_, gone)| Arc::ptr_eq(fault, gone)));
+        for (port, _) in &removed {
+            self.tell_line(*port);
+        }
+        removed
+    }
+
+    fn tell_line(&self, port: PortId) {
+        let faults = self.faults().into_iter().filter(|(of, _)| *of == port);
+        let line = Arc::new(Line(faults.map(|(_, fault)| fault).collect()));
+        self.tell_all(|done| Some(Command::Line { port, line: Arc::clone(&line), done }));
+    }
+
     /// What the workers counted of themselves.
     pub fn worker_counts(&self) -> &PerWorker<WorkerCount> {
         &self.shared.counts
@@ -195,15 +260,44 @@ impl Engine {
         counts
     }
 
-    /// Take a port's queues away, and return when every worker has closed its own.
+    /// Take a port's queues away, and its faults, and return when every worker has closed its own.
     pub fn detach(&self, port: PortId) {
+        tables::lock(&self.faults).retain(|(of, _)| *of != port);
         self.tell_all(|done| Some(Command::Detach { port, done }));
     }
 
     /// Make another snapshot known, and return when every worker goes by it.
     pub fn publish(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot.with_routes());
+        *lock(&self.snapshot) = Arc::clone(&snapshot);
         self.tell_all(|done| Some(Command::Publish(Arc::clone(&snapshot), done)));
+    }
+
+    /// What every worker goes by.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.snapshot))
+    }
+
+    /// What frames teach the MAC tables from now on. Each lesson goes to one receiver only.
+    pub fn lessons(&self) -> Receiver<Lesson> {
+        self.shared.lessons.receiver.clone()
+    }
+
+    /// Lessons that were not told: addresses came too fast.
+    pub fn lessons_missed(&self) -> u64 {
+        self.shared.lessons.missed.load(Ordering::Relaxed)
+    }
+
+    /// A frame comes in by a port, as if its station had sent it: decided, carried out and sent. Its record, and those of
+    /// the frames that the switch made on its account; nothing when the port has no queue or is not published.
+    pub fn inject(&self, port: PortId, octets: &[u8]) -> Vec<RawRecord> {
+        let (done, records) = channel::bounded(1);
+        let queue_of = port.index() % self.count;
+        if let Some(worker) = self.handles().get(queue_of) {
+            let _ = worker.commands.send(Command::Inject { port, octets: octets.into(), done });
+            let _ = worker.waker.wake();
+        }
+        records.recv().unwrap_or_default() // a worker that has ended drops its end
     }
 
     /// Send the story of every frame to `sink` from now on, or to nobody.

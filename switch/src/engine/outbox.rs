@@ -1,7 +1,7 @@
 //! Which frames does the switch send of its own accord? ARP answers and requests, ICMP messages, frames that waited for
 //! a next hop, fragments: each written into a buffer here, with an errand that says where it goes.
 
-use frame::{Batch, Frame, NetworkId, PortId};
+use frame::{Batch, Frame, NetworkId, PortId, Verdict};
 
 /// Frames that fit. Enough for the fragments of the largest packet at the smallest usual MTU (576).
 const CAPACITY: usize = 128;
@@ -16,6 +16,16 @@ pub(super) enum Target {
         /// The port it does not go to.
         except: Option<PortId>,
     },
+}
+
+impl Target {
+    /// What becomes of a frame that goes there.
+    pub(super) const fn verdict(self, network: NetworkId) -> Verdict {
+        match self {
+            Self::Port(to) => Verdict::Unicast { to },
+            Self::Flood { .. } => Verdict::Flood { network },
+        }
+    }
 }
 
 /// The frames and their errands.

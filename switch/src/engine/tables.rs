@@ -82,6 +82,8 @@ pub struct PortView {
 }
 
 /// A network, as a worker needs to know it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+#[derive(Clone)]
 pub struct NetworkView {
     /// Its number.
     pub id: NetworkId,
@@ -105,6 +107,8 @@ pub struct NetworkView {
     pub icc: bool,
     /// The networks it may talk to.
     pub peers: Vec<NetworkId>,
+    /// Is it a hub (`mode=hub`), which learns nothing and repeats every frame to every other port?
+    pub hub: bool,
 }
 
 /// The host as a network's gateway: its address is on a TAP in the host's namespace, which is a port like any other. The
@@ -165,7 +169,7 @@ pub struct NetworkTables {
     /// What the gateway keeps between frames: reassembly, the ICMP error budget.
     pub(super) gateway: Mutex<super::gateway::GatewayState>,
     /// The neighbor table's version when it was last unlocked, so that a worker's cache can tell without the lock.
-    version: AtomicU64,
+    pub(super) version: AtomicU64,
 }
 
 impl NetworkTables {

@@ -14,20 +14,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
-use frame::{Batch, DropReason, Millis, Observer, PortId, Step, Verdict, batch::BURST};
+use frame::step::RouteStep;
+use frame::{Batch, DropReason, Millis, Observer, OffloadHeader, PortId, Step, Verdict, batch::BURST};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use ports::Port;
+use trace::filter::Admission;
+use trace::{RawRecord, Snap};
 
 use super::counters::{PerWorker, PortCount};
 use super::egress::{Egress, Lane, Slot};
 use super::gateway::NextHops;
 use super::journey::{Context, SoughtPair, journey, seek};
+use super::lessons::Budget;
+use super::line::Line;
 use super::outbox::{Outbox, Target};
 use super::pace::Pace;
 use super::tables::{Ingress, NetworkView, Snapshot};
-use super::tracer::{TraceSink, Tracing};
+use super::tracer::{self, Story, TRACEABLE, TraceSink, Tracing};
 use super::{PortFailure, Shared};
+
+mod lines;
 
 /// The token of the waker; ports use their number.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -39,12 +46,17 @@ const TURN_BURSTS: usize = 4;
 /// half of a megabyte of second-level cache. Less is slower, since every burst costs a wake-up at the receiver.
 const WARM_OCTETS: usize = 512 << 10;
 
+/// Records of one injected frame and of what the switch makes on its account: more than the outbox holds.
+const ONE_STORY: usize = 256;
+
 /// What control tells a worker.
 pub(super) enum Command {
     Publish(Arc<Snapshot>, Sender<()>),
     Attach { port: PortId, queue: Box<dyn Port>, counts: Arc<PerWorker<PortCount>>, done: Sender<()> },
     Detach { port: PortId, done: Sender<()> },
     Trace(Option<TraceSink>),
+    Line { port: PortId, line: Arc<Line>, done: Sender<()> },
+    Inject { port: PortId, octets: Box<[u8]>, done: Sender<Vec<RawRecord>> },
     Stop,
 }
 
@@ -65,6 +77,9 @@ pub(super) struct Worker {
     outbox: Outbox,
     next_hops: NextHops,
     tracing: Tracing,
+    /// What the frames of the burst met on a bad line, in the order of the burst; empty for all others.
+    told: Vec<Vec<Step>>,
+    budget: Budget,
     /// Ports that may have frames.
     ready: Vec<PortId>,
     /// Empty; changes places with `ready` at each turn, so that neither is ever allocated again.
@@ -80,6 +95,7 @@ impl Worker {
         commands: Receiver<Command>,
         failures: Sender<PortFailure>,
     ) -> Self {
+        let shared_clock = shared.clock;
         Self {
             index,
             shared,
@@ -88,13 +104,15 @@ impl Worker {
             failures,
             snapshot: Arc::default(),
             nothing: Arc::default(),
-            egress: Egress::new(index),
+            egress: Egress::new(index, shared_clock),
             burst: Batch::with_enough(BURST, WARM_OCTETS),
             sought: Vec::with_capacity(BURST),
             pace: Pace::new(),
             outbox: Outbox::new(),
             next_hops: NextHops::default(),
-            tracing: Tracing::default(),
+            tracing: Tracing::of(index),
+            told: Vec::new(),
+            budget: Budget::default(),
             ready: Vec::new(),
             spare: Vec::new(),
             stopped: false,
@@ -125,6 +143,7 @@ impl Worker {
             self.obey();
             self.serve_ready();
             self.keep_time();
+            self.serve_lines();
         }
     }
 
@@ -165,22 +184,28 @@ impl Worker {
         let Some(slot) = self.egress.slot(port) else { return false };
         self.burst.clear();
         let received = slot.queue.recv(&mut self.burst);
+        let full = self.burst.is_full();
         if !self.burst.is_empty() {
             let (frames, octets) = (self.burst.len() as u64, self.burst.octets() as u64);
             if let Some(counts) = slot.counts.of(self.index) {
                 counts.rx_frames.add(frames);
                 counts.rx_octets.add(octets);
             }
+            let bad = slot.line.is_some();
             self.count(|counts| {
                 counts.bursts.add(1);
                 counts.frames.add(frames);
             });
             self.pace.moved(frames, octets);
-            self.decide_burst(port);
+            if bad {
+                self.decide_bad_burst(port);
+            } else {
+                self.decide_burst(port);
+            }
         }
         match received {
-            Ok(_) => self.burst.is_full(),
-            Err(error) if error.kind() == io::ErrorKind::NetworkDown => self.burst.is_full(),
+            Ok(_) => full,
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => full,
             Err(error) => {
                 self.close(port, Some(error));
                 false
@@ -206,7 +231,7 @@ impl Worker {
                             self.queue_unicast(to, Lane::Burst, index as u16, view);
                             continue;
                         }
-                        verdict => self.carry_out(verdict, index, port, &snapshot, view, &mut ()),
+                        verdict => self.carry_out(verdict, index, port, &snapshot, view),
                     }
                 }
                 if self.outbox.is_nearly_full() {
@@ -235,7 +260,8 @@ impl Worker {
             now,
             outbox: &mut self.outbox,
             next_hops: &mut self.next_hops,
-            shared: &self.shared,
+            deadline: &self.shared.deadline,
+            lessons: TRACEABLE.then_some((&self.shared.lessons, &mut self.budget)),
             worker: self.index,
         };
         journey(&mut self.burst[index], self.sought[index], &mut context, observer)
@@ -250,40 +276,39 @@ impl Worker {
         now: Millis,
     ) {
         let port = ingress.port;
-        let Some(mut record) =
-            self.tracing.sink.as_ref().map(|sink| sink.begin(&self.burst[index], view.id, Some(port), now))
-        else {
-            return;
+        let Some(mut record) = self.tracing.admit(view.id, Some(port), &self.burst[index], now) else {
+            self.tracing.burst.push(None);
+            let verdict = self.decide(index, ingress, snapshot, view, now, &mut ());
+            return self.carry_out(verdict, index, port, snapshot, view);
         };
-        let mut steps = std::mem::take(&mut record.steps);
-        let verdict = self.decide(index, ingress, snapshot, view, now, &mut steps);
-        record.verdict = verdict;
-        self.tracing.burst.push(record);
-        self.carry_out(verdict, index, port, snapshot, view, &mut steps);
-        if let Some(record) = self.tracing.burst.last_mut() {
-            steps.append(&mut record.steps); // a port that could not be queued at
-            record.steps = steps;
+        let number = self.shared.lessons.number();
+        tracer::begin(&mut record, number, &self.burst[index], view.id, Some(port), now);
+        if let Some(told) = self.told.get(index) {
+            record.steps.extend_from_slice(told);
         }
+        let RawRecord { steps, table, .. } = &mut *record;
+        let verdict = self.decide(index, ingress, snapshot, view, now, &mut Story { number, steps, table });
+        if let Verdict::Flood { network } = verdict
+            && let Some(target) = snapshot.network(network)
+        {
+            let ports = forwarding::flood_ports(&target.members, Some(port)).count() as u16;
+            record.steps.push(target.flood_step(ports));
+        }
+        if matches!(verdict, Verdict::Unicast { .. } | Verdict::Flood { .. }) && was_routed(&record.steps) {
+            record.snap_sent = Some(Snap::of(self.burst[index].octets()));
+        }
+        record.verdict = verdict;
+        self.tracing.burst.push(Some(record));
+        self.carry_out(verdict, index, port, snapshot, view);
     }
 
     /// Queue the frame where its verdict sends it, and the frames the switch made on its account.
-    fn carry_out<O: Observer>(
-        &mut self,
-        verdict: Verdict,
-        index: usize,
-        from: PortId,
-        snapshot: &Snapshot,
-        view: &NetworkView,
-        observer: &mut O,
-    ) {
+    fn carry_out(&mut self, verdict: Verdict, index: usize, from: PortId, snapshot: &Snapshot, view: &NetworkView) {
         match verdict {
             Verdict::Unicast { to } => self.queue_unicast(to, Lane::Burst, index as u16, view),
             Verdict::Flood { network } => {
                 if let Some(target) = snapshot.network(network) {
-                    let ports = self.queue_flood(target, Some(from), Lane::Burst, index as u16);
-                    if O::ENABLED {
-                        observer.step(Step::Flooded { ports });
-                    }
+                    self.queue_flood(target, Some(from), Lane::Burst, index as u16);
                 }
             }
             Verdict::Drop(reason) => {
@@ -316,25 +341,19 @@ impl Worker {
         self.tracing.add(lane, index, Step::NotSent { port: to, reason });
     }
 
-    fn queue_flood(&mut self, view: &NetworkView, except: Option<PortId>, lane: Lane, index: u16) -> u16 {
-        let mut ports = 0;
+    fn queue_flood(&mut self, view: &NetworkView, except: Option<PortId>, lane: Lane, index: u16) {
         for port in forwarding::flood_ports(&view.members, except) {
             self.queue_unicast(port, lane, index, view);
-            ports += 1;
         }
-        ports
     }
 
     /// Queue the frames that the switch has made since the last time.
     fn queue_made(&mut self, snapshot: &Snapshot) {
         while let Some((index, network, target)) = self.outbox.next_errand() {
             let Some(view) = snapshot.network(network) else { continue };
-            if let Some(sink) = &self.tracing.sink {
-                let mut record = sink.begin(self.outbox.frame(index), network, None, self.shared.clock.now());
-                record.verdict = match target {
-                    Target::Port(to) => Verdict::Unicast { to },
-                    Target::Flood { .. } => Verdict::Flood { network },
-                };
+            let target = view.heard_by(target);
+            if self.tracing.is_on() {
+                let record = self.record_of_made(index, view, target);
                 self.tracing.made.push(record);
             }
             match target {
@@ -346,10 +365,46 @@ impl Worker {
         }
     }
 
+    fn record_of_made(&mut self, index: u16, view: &NetworkView, target: Target) -> Option<Box<RawRecord>> {
+        let network = view.id;
+        let frame = self.outbox.frame(index);
+        let now = self.shared.clock.now();
+        let mut record = self.tracing.admit(network, None, frame, now)?;
+        tracer::begin(&mut record, self.shared.lessons.number(), frame, network, None, now);
+        record.verdict = target.verdict(network);
+        record.steps.extend(view.repeats(target));
+        Some(record)
+    }
+
+    /// Decide and send a frame that no port has received, and tell of it, whether or not there is a trace.
+    fn inject(&mut self, port: PortId, octets: &[u8]) -> Vec<RawRecord> {
+        if self.snapshot.port(port).is_none() || self.egress.slot(port).is_none() {
+            return Vec::new();
+        }
+        self.burst.clear();
+        if let Some(frame) = self.burst.push() {
+            frame.fill(octets, OffloadHeader::NONE);
+        }
+        let everything = TraceSink::new(self.index + 1, ONE_STORY, Admission::everything());
+        let trace = self.tracing.sink.replace(everything.clone());
+        self.tracing.refill();
+        self.decide_burst(port);
+        self.tracing.sink = trace;
+        let told = everything.rings.get(self.index);
+        let records: Vec<RawRecord> = std::iter::from_fn(|| told?.pop()).map(|record| *record).collect();
+        self.tracing.repeat(&records);
+        records
+    }
+
     fn flush(&mut self, snapshot: &Snapshot) {
+        self.tracing.sending();
         self.egress.flush(&self.burst, self.outbox.frames(), snapshot, &mut self.tracing);
         self.outbox.clear();
         self.tracing.made_are_sent();
+        self.close_failed();
+    }
+
+    fn close_failed(&mut self) {
         while let Some((port, error)) = self.egress.failed.pop() {
             self.close(port, Some(error));
         }
@@ -390,7 +445,14 @@ impl Worker {
                     self.close(port, None);
                     let _ = done.send(());
                 }
+                Command::Line { port, line, done } => {
+                    self.set_line(port, line);
+                    let _ = done.send(());
+                }
                 Command::Trace(sink) => self.tracing.sink = sink,
+                Command::Inject { port, octets, done } => {
+                    let _ = done.send(self.inject(port, &octets)); // nobody waits only when the switch stops
+                }
                 Command::Stop => {
                     self.stopped = true;
                     for port in self.egress.ports() {
@@ -416,12 +478,10 @@ impl Worker {
     }
 
     /// How long the worker may sleep. The first worker keeps the time for all.
-    fn time_left(&self) -> Option<Duration> {
-        if self.index != 0 {
-            return None;
-        }
-        let deadline = self.shared.deadline.get()?;
-        Some(Duration::from_millis(deadline.since(self.shared.clock.now()).0))
+    fn time_left(&mut self) -> Option<Duration> {
+        let deadline = self.shared.deadline.get().filter(|_| self.index == 0);
+        let kept = deadline.map(|at| Duration::from_millis(at.since(self.shared.clock.now()).0));
+        kept.into_iter().chain(self.line_time_left()).min()
     }
 
     /// Ask again for next hops that did not answer, give up on some, age the tables; the first worker does it for all.
@@ -444,4 +504,9 @@ impl Worker {
         }
         self.tracing.deliver();
     }
+}
+
+/// Did the gateway rewrite the frame on its way?
+pub(super) fn was_routed(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Routed(RouteStep::Forwarded { .. })))
 }

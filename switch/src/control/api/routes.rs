@@ -13,14 +13,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::bodies::{self, answer, refuse};
+use super::caches;
+use super::clock;
+use super::faults;
+use super::frames;
 use crate::control::types::{EndpointSpec, Hello, NetworkSpec};
 use crate::control::{Fault, Switch};
 
 /// What every request has at hand.
 #[derive(Clone)]
-struct Context {
-    switch: Switch,
-    stopped: Arc<watch::Receiver<bool>>,
+pub(super) struct Context {
+    pub(super) switch: Switch,
+    pub(super) stopped: Arc<watch::Receiver<bool>>,
 }
 
 /// The answer where there is nothing to tell.
@@ -40,9 +44,9 @@ struct Removal {
     force: bool,
 }
 
-type Name = Result<Path<String>, PathRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
 type TwoNames = Result<Path<(String, String)>, PathRejection>;
-type Question<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Question<T> = Result<Query<T>, QueryRejection>;
 
 /// Every route, and a refusal for what is none.
 pub(super) fn router(switch: Switch, stopped: &watch::Receiver<bool>) -> Router {
@@ -59,7 +63,16 @@ pub(super) fn router(switch: Switch, stopped: &watch::Receiver<bool>) -> Router 
         .route("/v1/arp", get(arp))
         .route("/v1/drops", get(drops))
         .route("/v1/workers", get(workers))
-        .route("/v1/trace", get(trace))
+        .route("/v1/caches", get(caches::caches))
+        .route("/v1/caches/watch", get(caches::watch))
+        .route("/v1/caches/recorded", get(caches::recorded))
+        .route("/v1/clock/warp", post(clock::warp))
+        .route("/v1/faults", get(faults::list).post(faults::add).delete(faults::remove_all))
+        .route("/v1/faults/{which}", axum::routing::delete(faults::remove))
+        .route("/v1/trace", get(frames::trace))
+        .route("/v1/records", get(frames::records))
+        .route("/v1/why", get(frames::why))
+        .route("/v1/explain", post(frames::explain))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(context)
@@ -73,7 +86,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
     refuse(StatusCode::METHOD_NOT_ALLOWED, format!("'{}' cannot be asked for by {method}", uri.path()))
 }
 
-fn bad_words(error: impl std::fmt::Display) -> Response {
+pub(super) fn bad_words(error: impl std::fmt::Display) -> Response {
     refuse(StatusCode::BAD_REQUEST, format!("the request's address cannot be used: {error}"))
 }
 
@@ -187,11 +200,4 @@ async fn drops(State(context): State<Context>, filter: Question<Filter>) -> Resp
 
 async fn workers(State(context): State<Context>) -> Response {
     answer(context.switch, |switch| Ok(switch.workers())).await
-}
-
-async fn trace(State(context): State<Context>) -> Response {
-    match context.switch.trace() {
-        Ok(reader) => bodies::trace(reader, (*context.stopped).clone()),
-        Err(refused) => bodies::fault(&refused),
-    }
 }

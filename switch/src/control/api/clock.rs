@@ -1,0 +1,22 @@
+//! `/v1/clock/..`: the clock that a class may move.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::bodies::{answer, read};
+use super::routes::Context;
+use crate::control::types::WarpSpec;
+
+/// `POST /v1/clock/warp`
+pub(super) async fn warp(State(context): State<Context>, body: Body) -> Response {
+    match read::<WarpSpec>(body).await {
+        Ok(WarpSpec { ms, network }) => {
+            let by = Duration::from_millis(ms);
+            answer(context.switch, move |switch| switch.warp_clock(by, network.as_deref())).await
+        }
+        Err(refusal) => *refusal,
+    }
+}

@@ -1,0 +1,92 @@
+//! Who asks about frames: the trace, the recorder, the what-if, and why a row of the MAC table is there.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use trace::filter::Filter;
+
+use super::bodies::{self, answer, refuse};
+use super::routes::{Context, Question, bad_words};
+use crate::control::Fault;
+use crate::control::types::ExplainSpec;
+
+/// Records that one answer holds unless fewer are asked for.
+const MOST_RECORDS: usize = 65_536;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TraceQuestion {
+    #[serde(default)]
+    filter: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordsQuestion {
+    #[serde(default)]
+    filter: String,
+    /// Only records after this number.
+    #[serde(default)]
+    since: u64,
+    /// At most so many, the last ones.
+    last: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhyQuestion {
+    network: Option<String>,
+    station: String,
+}
+
+fn read(filter: &str) -> Result<Filter, Fault> {
+    Filter::parse(filter).map_err(|error| Fault::BadFilter(error.to_string()))
+}
+
+/// `GET /v1/trace?filter=...`
+pub(super) async fn trace(State(context): State<Context>, question: Question<TraceQuestion>) -> Response {
+    let question = match question {
+        Ok(question) => question.0,
+        Err(error) => return bad_words(error),
+    };
+    match read(&question.filter).and_then(|filter| context.switch.trace_only(&filter)) {
+        Ok(reader) => bodies::trace(reader, (*context.stopped).clone()),
+        Err(refused) => bodies::fault(&refused),
+    }
+}
+
+/// `GET /v1/records?filter=...&since=N&last=N`
+pub(super) async fn records(State(context): State<Context>, question: Question<RecordsQuestion>) -> Response {
+    match question {
+        Ok(question) => {
+            let RecordsQuestion { filter, since, last } = question.0;
+            let last = last.unwrap_or(MOST_RECORDS).min(MOST_RECORDS);
+            answer(context.switch, move |switch| switch.records(&read(&filter)?, since, last)).await
+        }
+        Err(error) => bad_words(error),
+    }
+}
+
+/// `GET /v1/why?station=...&network=...`
+pub(super) async fn why(State(context): State<Context>, question: Question<WhyQuestion>) -> Response {
+    match question {
+        Ok(question) => {
+            let WhyQuestion { network, station } = question.0;
+            answer(context.switch, move |switch| switch.why(network.as_deref(), &station)).await
+        }
+        Err(error) => bad_words(error),
+    }
+}
+
+/// `POST /v1/explain`
+pub(super) async fn explain(State(context): State<Context>, body: Body) -> Response {
+    match bodies::read::<ExplainSpec>(body).await {
+        Ok(spec) if spec.frames.iter().any(|frame| frame.0.is_empty()) => {
+            refuse(StatusCode::BAD_REQUEST, "a frame without octets is none")
+        }
+        Ok(spec) => answer(context.switch, move |switch| switch.explain(&spec)).await,
+        Err(refusal) => *refusal,
+    }
+}
