@@ -135,6 +135,10 @@ pub struct NetworkOptions {
     pub guard: bool,
     /// `mac-limit`: most addresses learned on one port.
     pub mac_limit: Option<u32>,
+    /// `mode`: is it a switch, or a hub?
+    pub mode: Mode,
+    /// `evict`: who has to go when the MAC table is full.
+    pub evict: Evict,
 }
 
 impl Default for NetworkOptions {
@@ -158,6 +162,8 @@ impl Default for NetworkOptions {
             arp_suppress: false,
             guard: true,
             mac_limit: None,
+            mode: Mode::default(),
+            evict: Evict::default(),
         }
     }
 }
@@ -188,6 +194,30 @@ pub enum Kind {
     Veth,
     /// One end of a veth whose other end is read by `AF_XDP`.
     Xdp,
+}
+
+/// What a network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A switch: it learns where stations are.
+    #[default]
+    Switch,
+    /// A hub: it repeats every frame to every other port.
+    Hub,
+}
+
+/// Who has to go when the MAC table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evict {
+    /// The oldest address of the port that has most.
+    #[default]
+    Fair,
+    /// The oldest address, whosever it is.
+    Lru,
+    /// None: no more is learned.
+    None,
 }
 
 /// Where an endpoint's MAC address comes from when the user gives none.

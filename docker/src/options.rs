@@ -9,7 +9,7 @@ mod values;
 
 use serde_json::Value;
 
-use crate::fabric::{GatewayMode, Kind, MacChoice, NetworkOptions, Refusal};
+use crate::fabric::{Evict, GatewayMode, Kind, MacChoice, Mode, NetworkOptions, Refusal};
 use crate::fault::{refuse, shown};
 use crate::wire::Options;
 use values::{address, boolean, interface, interfaces, number, one_of, prefix, put, source_v4, source_v6, switch};
@@ -38,7 +38,7 @@ const ON_OFF: &str = "on or off";
 const MODE: &str = "nat, nat-unprotected, routed or isolated";
 const INTERFACE: &str = "an interface name: 1 to 15 characters, without space, '/', ':' and '%'";
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 20] = [
     Row {
         name: "com.docker.network.bridge.name",
         takes: INTERFACE,
@@ -117,6 +117,16 @@ const ROWS: [Row; 18] = [
         takes: "1 to 16777216 addresses; leave it out for no limit",
         set: |o, v| put(&mut o.mac_limit, number(v, 1, 1 << 24).map(Some)),
     },
+    Row {
+        name: "mode",
+        takes: "switch or hub",
+        set: |o, v| put(&mut o.mode, one_of(v, &[("switch", Mode::Switch), ("hub", Mode::Hub)])),
+    },
+    Row {
+        name: "evict",
+        takes: "fair, lru or none",
+        set: |o, v| put(&mut o.evict, one_of(v, &[("fair", Evict::Fair), ("lru", Evict::Lru), ("none", Evict::None)])),
+    },
 ];
 
 fn mode(value: &str) -> Option<GatewayMode> {
@@ -147,6 +157,10 @@ pub(crate) fn read(generic: &Options) -> Result<NetworkOptions, Refusal> {
             return refuse(format!("the options {name} and {key} are one and the same: leave one out"));
         }
         set(row, &mut options, key, value)?;
+    }
+    // A hub knows nobody's address: it guards only where somebody asks for what it cannot do, and that is refused.
+    if options.mode == Mode::Hub && !["guard", "lanyard.guard"].iter().any(|key| generic.contains_key(*key)) {
+        options.guard = false;
     }
     Ok(options)
 }

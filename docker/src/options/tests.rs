@@ -49,6 +49,19 @@ fn dockers_options() {
 }
 
 #[test]
+fn a_hub_guards_only_where_somebody_asks_for_it() {
+    for (generic, guard) in [
+        (json!({"mode": "hub"}), false),
+        (json!({"mode": "hub", "guard": "on"}), true),
+        (json!({"lanyard.mode": "hub", "lanyard.guard": "on"}), true),
+        (json!({"mode": "hub", "guard": "off"}), false),
+        (json!({"mode": "switch"}), true),
+    ] {
+        assert_eq!(read(generic.as_object().unwrap()).unwrap().guard, guard, "{generic}");
+    }
+}
+
+#[test]
 fn the_four_gateway_modes() {
     let modes = [
         ("nat", GatewayMode::Nat),
@@ -81,6 +94,11 @@ fn lanyards_own_options() {
         expect(&named("guard"), &["on", "true"], |o| o.guard = true);
         expect(&named("mac-limit"), &["1"], |o| o.mac_limit = Some(1));
         expect(&named("mac-limit"), &["16777216"], |o| o.mac_limit = Some(1 << 24));
+        expect(&named("mode"), &["switch"], |o| o.mode = Mode::Switch);
+        expect(&named("mode"), &["hub"], |o| (o.mode, o.guard) = (Mode::Hub, false));
+        expect(&named("evict"), &["fair"], |o| o.evict = Evict::Fair);
+        expect(&named("evict"), &["lru"], |o| o.evict = Evict::Lru);
+        expect(&named("evict"), &["none"], |o| o.evict = Evict::None);
     }
 }
 
@@ -115,6 +133,8 @@ fn a_value_that_is_not_legal_is_named_with_what_is() {
         ("arp", &["", "proxy", "on"], "flood or suppress"),
         ("guard", &["", "strict"], ON_OFF),
         ("mac-limit", &["", "0", "-1", "16777217", "many"], "1 to 16777216"),
+        ("mode", &["", "Hub", "bridge", "router"], "switch or hub"),
+        ("evict", &["", "LRU", "oldest", "off"], "fair, lru or none"),
         ("lanyard.kind", &["macvlan"], "tap, veth or xdp"),
     ];
     for (key, values, takes) in table {
@@ -147,7 +167,7 @@ fn an_option_that_is_not_known_is_named_with_the_nearest() {
         ("parent", "macvlan and ipvlan"),
         (
             "com.docker.network.driver.overlay.vxlanid_list",
-            "lanyard's own are kind, offload, mac, arp, guard, mac-limit;",
+            "lanyard's own are kind, offload, mac, arp, guard, mac-limit, mode, evict;",
         ),
         ("foo", "lanyard's own are kind"),
         ("", "lanyard's own are kind"),
