@@ -13,9 +13,16 @@ use ipnet::IpNet;
 use serde::de::value::Error as WordError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use switch::control::plugin::PLUGIN_SOCKET;
-use switch::control::types::{ArpMode, GatewayMode, PortKind};
+use switch::control::types::{ArpMode, Evict, GatewayMode, MacChoice, Mode, PortKind};
 
+use crate::clock::ClockArgs;
+use crate::fault::FaultArgs;
 use crate::lab::LabArgs;
+use crate::ladder::LadderArgs;
+use crate::learn::{self, LearnArgs};
+use crate::top::TopArgs;
+use crate::trace::TraceArgs;
+use crate::wireshark::WiresharkArgs;
 
 /// Where the daemon listens when nobody says otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/lanyard/control.sock";
@@ -64,6 +71,9 @@ Examples:
   lanyard lab exec h1 -- ping -c1 10.0.1.12
   lanyard lab down")]
     Lab(LabArgs),
+    /// Exercises on real frames, which ask before they show
+    #[command(after_help = learn::EXAMPLES)]
+    Learn(LearnArgs),
     /// Run the switch, in the foreground
     #[command(after_help = "\
 Examples:
@@ -99,14 +109,22 @@ Examples:
   lanyard show arp --json | jq '.[] | select(.conflicts != [])'")]
     Show(ShowArgs),
     /// Tell, frame by frame, what the switch decides
-    #[command(after_help = "\
-Examples:
-  lanyard trace                    one line a frame, until Ctrl-C
-  lanyard trace -n 3 -v            the next three frames, one line a step
-  lanyard trace --json | jq .verdict
-
-Frames that the trace could not keep up with are counted and shown.")]
     Trace(TraceArgs),
+    /// See every frame and its reasons in Wireshark, live
+    Wireshark(WiresharkArgs),
+    /// Tell what the switch would do with a frame
+    #[command(after_help = crate::explain::EXAMPLES)]
+    Explain(crate::explain::ExplainArgs),
+    /// Tell which frame taught the MAC table a row
+    #[command(after_help = crate::why::EXAMPLES)]
+    Why(crate::why::WhyArgs),
+    /// Show and watch the ARP caches of all hosts, beside the switch's own
+    #[command(arg_required_else_help = true, subcommand_required = true, after_help = crate::arp::EXAMPLES)]
+    Arp(crate::arp::ArpArgs),
+    /// Draw who said what to whom, with the switch as a lane
+    Ladder(LadderArgs),
+    /// See ports, tables and decisions on one screen, as they change
+    Top(TopArgs),
     /// Make Docker find the switch, no longer, or say what is in the way
     #[command(
         arg_required_else_help = true,
@@ -131,6 +149,10 @@ Examples:
 
 Docker itself shows none for networks of other drivers than its own.")]
     Ports(PortsArgs),
+    /// Make a port's line bad on purpose: lose, delay, repeat, reorder, corrupt frames
+    Fault(FaultArgs),
+    /// Let MAC addresses grow old at once
+    Clock(ClockArgs),
     /// Print the version
     #[command(after_help = "Examples:\n  lanyard version")]
     Version,
@@ -145,6 +167,9 @@ pub(crate) struct RunArgs {
     /// Where networks and endpoints are written down
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     pub(crate) state_dir: PathBuf,
+    /// Keep the last N decisions, for 'lanyard ladder --last' and others; 0 keeps none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub(crate) record: u32,
     /// Be Docker's network driver 'lanyard' as well
     #[arg(long)]
     pub(crate) docker: bool,
@@ -169,6 +194,13 @@ Settings (-o):
   forward-reserved=true|false  forward 01-80-C2-00-00-0x too [default: false]
   icc=on|off                   may endpoints talk to each other? [default: on]
   guard=on|off                 refuse who uses another's address [default: off]
+  mode=switch|hub              a hub repeats every frame to every other port
+                               [default: switch]
+  mac-limit=N                  the same as --mac-limit
+  evict=fair|lru|none          whom a full MAC table forgets: who has most, the
+                               oldest of all, or nobody [default: fair]
+  mac=from-ip|random           MAC addresses that nobody named [default: from-ip,
+                               02:42 and the IPv4 address]
   masquerade=on|off            behind the host's address outside, with
                                --gateway-mode host [default: on]
 
@@ -304,6 +336,14 @@ pub(crate) enum Setting {
     Guard(bool),
     /// `masquerade=on|off`
     Masquerade(bool),
+    /// `mode=switch|hub`
+    Mode(Mode),
+    /// `mac-limit=N`
+    MacLimit(u32),
+    /// `evict=fair|lru|none`
+    Evict(Evict),
+    /// `mac=from-ip|random`
+    Mac(MacChoice),
 }
 
 /// `lanyard network connect`
@@ -425,22 +465,8 @@ pub(crate) struct PortsArgs {
     pub(crate) json: JsonArgs,
 }
 
-/// `lanyard trace`
-#[derive(Debug, Args)]
-pub(crate) struct TraceArgs {
-    /// Stop after so many frames
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) number: Option<u64>,
-    /// One line a step
-    #[arg(short, long, conflicts_with = "json")]
-    pub(crate) verbose: bool,
-    /// Print JSON, one frame a line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// One of the words that the control API knows for `T`; a refusal lists them.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, WordError> {
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, WordError> {
     T::deserialize(text.into_deserializer())
 }
 
@@ -465,7 +491,7 @@ fn on_or_off(text: &str) -> Result<bool, &'static str> {
 }
 
 const SETTINGS: &str = "known are arp=flood|suppress, ageing=SECONDS, mac-capacity=N, forward-reserved=true|false, \
-icc=on|off, guard=on|off, masquerade=on|off";
+icc=on|off, guard=on|off, masquerade=on|off, mode=switch|hub, mac-limit=N, evict=fair|lru|none, mac=from-ip|random";
 
 fn setting(text: &str) -> Result<Setting, String> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -477,6 +503,10 @@ fn setting(text: &str) -> Result<Setting, String> {
         "icc" => on_or_off(value).ok().map(Setting::Icc),
         "guard" => on_or_off(value).ok().map(Setting::Guard),
         "masquerade" => on_or_off(value).ok().map(Setting::Masquerade),
+        "mode" => word(value).ok().map(Setting::Mode),
+        "mac-limit" => value.parse().ok().map(Setting::MacLimit),
+        "evict" => word(value).ok().map(Setting::Evict),
+        "mac" => word(value).ok().map(Setting::Mac),
         _ => return Err(format!("there is no setting '{key}': {SETTINGS}")),
     };
     read.ok_or_else(|| format!("setting '{key}' cannot be '{value}': {SETTINGS}"))
@@ -510,9 +540,13 @@ mod tests {
         assert_eq!(setting("ageing=60"), Ok(Setting::Ageing(60)));
         assert_eq!(setting("mac-capacity=64"), Ok(Setting::MacCapacity(64)));
         assert_eq!(setting("forward-reserved=true"), Ok(Setting::ForwardReserved(true)));
-        for wrong in
-            ["arp", "arp=maybe", "ageing=soon", "ageing=-1", "mac-capacity=", "forward-reserved=yes", "x=1", "="]
-        {
+        assert_eq!(setting("mode=hub"), Ok(Setting::Mode(Mode::Hub)));
+        assert_eq!(setting("mac-limit=3"), Ok(Setting::MacLimit(3)));
+        assert_eq!(setting("evict=lru"), Ok(Setting::Evict(Evict::Lru)));
+        assert_eq!(setting("mac=random"), Ok(Setting::Mac(MacChoice::Random)));
+        let numbers = ["ageing=soon", "ageing=-1", "mac-capacity=", "mac-limit=many"];
+        let words = ["arp", "arp=maybe", "forward-reserved=yes", "mode=Hub", "evict=oldest", "mac=02:42", "x=1", "="];
+        for wrong in numbers.into_iter().chain(words) {
             let why = setting(wrong).unwrap_err();
             let key = wrong.split('=').next().unwrap();
             assert!(why.contains(&format!("'{key}'")) && why.contains("mac-capacity"), "{wrong}: {why}");

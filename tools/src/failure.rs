@@ -1,17 +1,21 @@
 //! How does a command end when it does not end well, and what is its exit code?
 //!
 //! 0 done, 1 the work failed, 2 the words were wrong. Every failure is one line on standard error that names the thing
-//! and the mend.
+//! and the mend; a wrong filter is shown below it, with a mark under the word.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+
+use trace::FilterError;
 
 /// Why a command did not do what it was told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The command line, or a value in it, cannot be meant. Exit code 2.
     Words(String),
+    /// A filter that is none: one line, the filter, and what points at the word. Exit code 2.
+    Filter(FilterError),
     /// It was understood, but could not be done. Exit code 1.
     Work(String),
     /// Whoever read the output had enough (`lanyard show mac | head -1`). Not an error: silent, exit code 0.
@@ -29,6 +33,10 @@ impl Failure {
         let (text, code) = match self {
             Self::Words(text) => (text, 2),
             Self::Work(text) => (text, 1),
+            Self::Filter(error) => {
+                let _ = writeln!(io::stderr(), "lanyard: {}\n{}", one_line(&error.to_string()), error.pointed());
+                return ExitCode::from(2);
+            }
             Self::ReaderGone => return ExitCode::SUCCESS,
         };
         // With standard error closed there is nobody left to tell; the exit code still does.

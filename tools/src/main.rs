@@ -3,31 +3,53 @@
 //! | file | the command |
 //! | --- | --- |
 //! | [`cli`] | the words themselves |
+//! | [`capture`] | frames of a capture file |
 //! | [`run`] | `lanyard run`: the daemon |
 //! | [`network`] | `lanyard network ...` |
 //! | [`docker`] | `lanyard docker ...` |
 //! | [`ports`] | `lanyard ports` |
 //! | [`show`] | `lanyard show ...` |
 //! | [`trace`] | `lanyard trace` |
+//! | [`fault`] | `lanyard fault ...` |
+//! | [`clock`] | `lanyard clock ...` |
+//! | [`wireshark`] | `lanyard wireshark` |
+//! | [`explain`], [`why`] | `lanyard explain`, `lanyard why` |
+//! | [`arp`] | `lanyard arp ...` |
+//! | [`ladder`] | `lanyard ladder` |
+//! | [`top`] | `lanyard top` |
 //! | [`lab`] | `lanyard lab ...` |
+//! | [`learn`] | `lanyard learn ...` |
 //! | [`client`] | how the others ask the daemon |
+//! | [`duration`] | how times are written |
 //! | [`table`], [`failure`] | how they answer: columns, one-line errors, exit codes |
 #![forbid(unsafe_code)]
 
+mod arp;
+mod capture;
 mod cli;
 mod client;
+mod clock;
 mod docker;
+mod duration;
+mod explain;
 mod failure;
+mod fault;
 mod lab;
+mod ladder;
+mod learn;
 mod network;
 mod ports;
 mod run;
 mod show;
 mod table;
+mod top;
 mod trace;
+mod why;
+mod wireshark;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -117,8 +139,15 @@ fn path_of(said: impl Iterator<Item = OsString>) -> String {
     path
 }
 
+/// Whom to ask: the daemon at its usual place; where there is none, and nobody has said another, the lab that is up.
+fn socket(cli: &Cli) -> PathBuf {
+    let usual = cli.socket == Path::new(cli::DEFAULT_SOCKET);
+    let lab = (usual && !cli.socket.exists()).then(lab::socket_if_up).flatten();
+    lab.unwrap_or_else(|| cli.socket.clone())
+}
+
 fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let client = Client::new(cli.socket.clone());
+    let client = Client::new(socket(&cli));
     match cli.command {
         Command::Run(args) => run::run(&cli.socket, args),
         Command::Network { command } => network::run(&client, command),
@@ -126,7 +155,16 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Ports(args) => ports::run(&client, &args),
         Command::Show(args) => show::run(&client, &args),
         Command::Trace(args) => trace::run(&client, &args),
+        Command::Fault(args) => fault::run(&client, args),
+        Command::Clock(args) => clock::run(&client, &args),
+        Command::Wireshark(args) => wireshark::run(&client, &args),
+        Command::Explain(args) => explain::run(&client, &args),
+        Command::Why(args) => why::run(&client, &args),
+        Command::Arp(args) => arp::run(&client, &args),
+        Command::Ladder(args) => ladder::run(&client, &args),
+        Command::Top(args) => top::run(&client, args),
         Command::Lab(args) => lab::run(args),
+        Command::Learn(args) => learn::run(&args),
         Command::Version => print(concat!("lanyard ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -65,6 +65,10 @@ fn network_spec(args: CreateArgs) -> NetworkSpec {
             Setting::Icc(on) => spec.options.icc = on,
             Setting::Guard(on) => spec.options.guard = on,
             Setting::Masquerade(on) => spec.options.masquerade = on,
+            Setting::Mode(mode) => spec.options.mode = mode,
+            Setting::MacLimit(addresses) => spec.mac_limit = Some(addresses),
+            Setting::Evict(evict) => spec.options.evict = evict,
+            Setting::Mac(mac) => spec.options.mac = mac,
         }
     }
     spec
@@ -220,6 +224,9 @@ fn details(network: &NetworkInfo) -> String {
         ("icc", if network.icc { "on" } else { "off" }.to_owned()),
         ("guard", if network.guard { "on" } else { "off" }.to_owned()),
         ("mtu", network.mtu.to_string()),
+        ("mode", word_of(&network.mode)),
+        ("mac", word_of(&network.mac)),
+        ("evict", word_of(&network.evict)),
         ("mac-limit", or_nothing(network.mac_limit.as_ref())),
         ("mac-capacity", network.mac_capacity.to_string()),
         ("ageing", format!("{} s", network.ageing)),
@@ -263,9 +270,15 @@ mod tests {
     #[test]
     fn details_name_every_setting_and_endpoint() {
         let text = details(&network());
-        for piece in
-            ["mac-capacity      8192\n", "ageing            300 s\n", "peers             red\n", "10.20.0.2/24"]
-        {
+        for piece in [
+            "mode              switch\n",
+            "evict             fair\n",
+            "mac               from-ip\n",
+            "mac-capacity      8192\n",
+            "ageing            300 s\n",
+            "peers             red\n",
+            "10.20.0.2/24",
+        ] {
             assert!(text.contains(piece), "{piece}: {text}");
         }
     }
@@ -289,14 +302,17 @@ mod tests {
     #[test]
     fn settings_reach_the_request_and_absent_ones_are_left_to_the_daemon() {
         use clap::Parser;
-        let words = ["lanyard", "network", "create", "blue", "-o", "arp=suppress", "-o", "ageing=9"];
+        let words = "lanyard network create blue -o arp=suppress -o ageing=9 -o mac-limit=3 -o evict=none -o mode=hub";
+        let words = words.split(' ');
         let cli = crate::cli::Cli::try_parse_from(words).unwrap();
         let crate::cli::Command::Network { command: NetworkCommand::Create(args) } = cli.command else {
             panic!("network create")
         };
         let spec = serde_json::to_value(network_spec(args)).unwrap();
         assert_eq!((&spec["arp"], &spec["ageing"]), (&"suppress".into(), &9.into()));
-        for absent in ["subnet", "gateway", "mtu", "mac_limit", "mac_capacity"] {
+        assert_eq!((&spec["mac_limit"], &spec["options"]["evict"]), (&3.into(), &"none".into()));
+        assert_eq!((&spec["options"]["mode"], &spec["options"]["mac"]), (&"hub".into(), &"from-ip".into()));
+        for absent in ["subnet", "gateway", "mtu", "mac_capacity"] {
             assert!(spec[absent].is_null(), "{absent}");
         }
     }

@@ -41,6 +41,12 @@ pub(crate) fn run(socket: &Path, args: RunArgs) -> Result<(), Failure> {
         let _ = switch.stop().inspect_err(|fault| tracing::error!("{fault}"));
         return Err(refused(&fault));
     }
+    if args.record > 0
+        && let Err(fault) = switch.record(args.record as usize)
+    {
+        let _ = switch.stop().inspect_err(|fault| tracing::error!("{fault}"));
+        return Err(refused(&fault));
+    }
     if args.docker {
         let socket = given_by_systemd().unwrap_or(PluginSocket::At(args.plugin_socket));
         if let Err(fault) = switch.serve_docker(socket, args.docker_socket) {

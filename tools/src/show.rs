@@ -1,16 +1,24 @@
 //! `lanyard show ports|mac|arp|drops|workers`: what is there, as columns or as JSON.
+//!
+//! `show mac --watch` also tells each row that appears, is refreshed, moves or goes ([`changes`]).
+
+mod changes;
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
 use switch::control::types::{ArpRow, DropRow, MacRow, PortRow, WorkerRow};
+
+use changes::Changes;
 
 use crate::cli::{ShowArgs, What};
 use crate::client::{self, Answer, Client, segment};
 use crate::failure::{Failure, print};
 use crate::table::{Lean, Table, or_nothing, word_of};
 
+/// How often `--watch` asks when it tells each change of the MAC table.
+const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 /// How often `--watch` asks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -30,13 +38,29 @@ pub(crate) fn run(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
 
 async fn watch(client: &Client, args: &ShowArgs, path: &str) -> Result<(), Failure> {
     let on_terminal = io::stdout().is_terminal();
-    let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+    let events = args.what == What::Mac && !args.json.json;
+    let mut ticks = tokio::time::interval(if events { EVENT_INTERVAL } else { WATCH_INTERVAL });
+    let mut changes = Changes::default();
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut first = true;
     loop {
         ticks.tick().await;
-        let text = text(args, &client.answer(Method::GET, path, None::<&()>).await?)?;
-        if on_terminal {
+        let answer = client.answer(Method::GET, path, None::<&()>).await?;
+        let mut text = text(args, &answer)?;
+        let news = if events {
+            changes.look(&answer.read::<Vec<MacRow>>()?, &trace::clock(now_unix_ns()))
+        } else {
+            Vec::new()
+        };
+        if on_terminal && events {
+            text.extend(changes.last().map(|event| format!("\n{event}")));
+        }
+        if events && !on_terminal && !first {
+            // The table stands above; from here on only what changes is told.
+            if !news.is_empty() {
+                print(&(news.join("\n") + "\n"))?;
+            }
+        } else if on_terminal {
             print(&redrawn(&text, first))?;
         } else {
             // A blank line parts one table from the next; JSON stays one answer a line.
@@ -46,8 +70,12 @@ async fn watch(client: &Client, args: &ShowArgs, path: &str) -> Result<(), Failu
     }
 }
 
+fn now_unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
 /// The text in place of the last one. Lines are erased one by one as they are written, so that nothing flickers.
-fn redrawn(text: &str, first: bool) -> String {
+pub(crate) fn redrawn(text: &str, first: bool) -> String {
     let clear = if first { ERASE_BELOW } else { "" };
     format!("{HOME}{clear}{}{ERASE_BELOW}", text.replace('\n', &format!("{ERASE_LINE}\n")))
 }

@@ -37,7 +37,7 @@ fn record(number: u64) -> String {
 fn help_of_every_command_shows_an_example() {
     let network = ["create", "ls", "inspect", "rm", "prune", "connect", "disconnect", "peer"];
     let lab = ["demo", "up", "exec", "ls", "down"];
-    let single = ["lab", "run", "network", "show", "trace", "version"];
+    let single = ["lab", "run", "network", "show", "trace", "wireshark", "version"];
     let mut commands: Vec<Vec<&str>> = vec![vec![]];
     commands.extend(single.map(|word| vec![word]));
     commands.extend(network.map(|word| vec!["network", word]));
@@ -342,6 +342,44 @@ fn a_trace_ends_after_its_number_of_frames() {
         }
         assert_eq!(daemon.asked(), ["GET /v1/trace"]);
     }
+}
+
+/// The daemon sorts out what the filter does not let through; a daemon that sends more does no harm.
+#[test]
+fn a_trace_shows_what_its_filter_finds() {
+    for words in [&["-n", "1", "frame", "2"][..], &["frame 2", "-n", "1"], &["-n1", "-o", "jsonl", "frame", "2"]] {
+        let daemon = FakeDaemon::serve(1, |stream| {
+            stream.write_all((ENDLESS.to_owned() + &chunk(&(record(1) + &record(2)))).as_bytes()).unwrap();
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let text = assert_done(&run(&daemon.socket, &[&["trace"], words].concat()));
+        assert!(text.contains('2') && text.lines().count() == 1 && !text.contains("#1"), "{text}");
+        assert_eq!(daemon.asked(), ["GET /v1/trace?filter=frame%202"]);
+    }
+}
+
+#[test]
+fn a_wrong_filter_is_shown_with_a_mark_under_the_word() {
+    for words in [&["trace", "arp", "and", "vedict", "drop"][..], &["wireshark", "arp and vedict drop"]] {
+        let output = run(Path::new(NOWHERE), words);
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""));
+        let expected = "lanyard: wrong filter: 'vedict' is no word of a filter; perhaps 'verdict'\n\
+                        arp and vedict drop\n        ^^^^^^\n";
+        assert_eq!(err(&output), expected);
+    }
+}
+
+#[test]
+fn without_a_screen_wireshark_is_started_elsewhere() {
+    let mut command = lanyard(Path::new(NOWHERE));
+    let output =
+        command.args(["wireshark", "arp"]).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("there is no screen here") && err(&output).lines().count() == 1, "{}", err(&output));
+    assert!(out(&output).contains("lanyard trace -w - 'arp'\" | wireshark -k -i -"), "{}", out(&output));
+    let mut command = lanyard(Path::new(NOWHERE));
+    let output = command.arg("wireshark").env("DISPLAY", ":9").env("PATH", "/nonexistent").output().unwrap();
+    assert!(err(&output).contains("wireshark is not installed here"), "{}", err(&output));
 }
 
 const LOSS: &str = "{\"lost\":7}\n";

@@ -8,124 +8,18 @@
 mod harness;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::host::send_signal;
-use harness::{LANYARD, Outcome, PATIENCE, Running, ready, wait_for};
+use harness::sandbox::{Sandbox, USERS, User, children};
+use harness::{PATIENCE, Running, ready, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv", "mount"];
-
-/// Who runs the lab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum User {
-    Root,
-    Nobody,
-}
-
-const USERS: [User; 2] = [User::Root, User::Nobody];
-
-/// A machine within the machine. Its processes end with it.
-struct Sandbox {
-    _anchor: Running,
-    /// The first process in it.
-    init: u32,
-    user: User,
-}
-
-impl Sandbox {
-    fn new(user: User) -> Self {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "cat"]);
-        let anchor = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
-        wait_for("the box", PATIENCE, || {
-            let child = children(anchor.pid()).first().copied();
-            child.is_some_and(|child| {
-                fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "cat\n")
-            })
-        });
-        let init = children(anchor.pid())[0];
-        let sandbox = Self { _anchor: anchor, init, user };
-        let script = format!(
-            "mount -t tmpfs -o mode=755 tmpfs /run && cp {LANYARD} /run/lanyard && mount -t tmpfs -o mode=1777 tmpfs /tmp"
-        );
-        let mut command = sandbox.enter();
-        command.args(["sh", "-c", &script]);
-        Running::start(&mut command).finish(PATIENCE).ok();
-        sandbox
-    }
-
-    fn enter(&self) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid", "--wd=/", "--"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// `lanyard` in the box, in an empty environment.
-    fn command(&self) -> Command {
-        let mut command = self.enter();
-        command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]);
-        if self.user == User::Nobody {
-            command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
-        }
-        command.arg("/run/lanyard");
-        command
-    }
-
-    fn lanyard(&self, words: &[&str]) -> Outcome {
-        Running::start(self.command().args(words)).finish(PATIENCE)
-    }
-
-    fn done(&self, words: &[&str]) -> String {
-        let outcome = self.lanyard(words);
-        assert!(outcome.code == Some(0) && outcome.err.is_empty(), "{:?} {words:?}: {outcome:?}", self.user);
-        outcome.out
-    }
-
-    /// The processes in the box but the first, by their ids outside.
-    fn processes(&self) -> Vec<u32> {
-        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let own = namespace(self.init);
-        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        // The first process looks after nobody: what has ended stays in the list, as a name without memory.
-        let is_alive = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty());
-        pids.filter(|pid: &u32| *pid != self.init && namespace(*pid) == own && is_alive(*pid)).collect()
-    }
-
-    fn names_of_processes(&self) -> Vec<String> {
-        let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok();
-        self.processes().into_iter().filter_map(name).map(|name| name.replace('\0', " ")).collect()
-    }
-
-    fn interfaces(&self) -> String {
-        let mut command = self.enter();
-        command.args(["ip", "-o", "link"]);
-        Running::start(&mut command).finish(PATIENCE).ok()
-    }
-
-    /// No process, and with them no namespace; no interface but `lo`; no folder of a lab.
-    fn is_empty(&self) {
-        let start = Instant::now();
-        while !self.processes().is_empty() {
-            assert!(start.elapsed() < Duration::from_secs(3), "left behind: {:?}", self.names_of_processes());
-            thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(self.interfaces().lines().count(), 1, "{}", self.interfaces());
-        let mut command = self.enter();
-        command.args(["find", "/tmp", "/run", "-name", "lanyard-*"]);
-        assert_eq!(Running::start(&mut command).finish(PATIENCE).ok(), "");
-    }
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
 
 const ACTS: [&str; 6] = [
     "1. A cold ping",
@@ -307,6 +201,53 @@ fn shows_and_traces(sandbox: &Sandbox, socket: &str) {
     let text = trace.finish(PATIENCE).ok();
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains("ICMP echo request 10.0.1.11 > 10.0.1.12"), "{text}");
+}
+
+/// What the lab's switch answers to a GET, asked from outside of the box.
+fn asked(sandbox: &Sandbox, socket: &str, path: &str) -> Value {
+    let mut stream = UnixStream::connect(format!("/proc/{}/root{socket}", sandbox.init)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|_| panic!("{answer}"))
+}
+
+/// The hosts' own neighbor caches are shown, watched and recorded, inside of a user namespace, too.
+#[test]
+fn the_hosts_caches_are_read_by_root_and_by_anybody() {
+    if !ready("the_hosts_caches_are_read_by_root_and_by_anybody", TOOLS) {
+        return;
+    }
+    for user in USERS {
+        let sandbox = Sandbox::new(user);
+        let socket = socket_in(&sandbox.done(&["lab", "up"]));
+        let mut watch = Running::start(sandbox.command().args(["arp", "watch", "--network", "net1"]));
+        let mut said = BufReader::new(watch.child.stdout.take().unwrap());
+        let mut line = String::new();
+        // The switch's own rows come first, and by then it listens.
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("net1 switch") && line.contains("is PERMANENT"), "{line}");
+        sandbox.done(&["lab", "exec", "h1", "--", "ping", "-n", "-q", "-c", "1", "-W", "3", "10.0.1.12"]);
+        while !line.contains("REACHABLE") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "{user:?}: the watch ended");
+        }
+        assert!(line.contains("h1") && line.contains("INCOMPLETE -> REACHABLE  02:42:0a:00:01:0c (h2)"), "{line}");
+        watch.signal(Signal::SIGINT);
+        let shown = sandbox.done(&["arp", "show"]);
+        assert!(shown.lines().any(|line| line.contains("h1") && line.contains("REACHABLE")), "{shown}");
+        // A lab records: so do its caches.
+        let recorded = asked(&sandbox, &socket, "/v1/caches/recorded?since_unix_ns=0");
+        let of_h1 = |event: &&Value| event["endpoint"] == "h1" && event["state_after"] == "REACHABLE";
+        let event = recorded.as_array().unwrap().iter().find(of_h1).unwrap_or_else(|| panic!("{recorded}"));
+        assert_eq!((&event["state_before"], &event["ip"]), (&"INCOMPLETE".into(), &"10.0.1.12".into()));
+        let since = format!("/v1/caches/recorded?since_unix_ns={}", event["at_unix_ns"]);
+        let later = asked(&sandbox, &socket, &since);
+        assert!(later.as_array().unwrap().iter().all(|later| later != event), "{later}");
+        drop(watch);
+        sandbox.done(&["lab", "down"]);
+        sandbox.is_empty();
+    }
 }
 
 #[test]

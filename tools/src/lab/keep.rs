@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::scene::{Plan, Scene};
+use super::plan::Plan;
+use super::scene::Scene;
 use super::world::{self, Host};
 use crate::failure::{Failure, print};
 use crate::table::{Lean, Table};
@@ -63,12 +64,17 @@ pub(crate) struct LsArgs {
 
 /// A host, as `lab.json` and `lab ls --json` name it.
 #[derive(Debug, Serialize, Deserialize)]
-struct HostRow {
-    host: String,
-    network: String,
-    ip: Ipv4Addr,
-    mac: MacAddr,
-    pid: u32,
+pub(crate) struct HostRow {
+    /// Its name.
+    pub(crate) host: String,
+    /// The network it is on.
+    pub(crate) network: String,
+    /// Its address.
+    pub(crate) ip: Ipv4Addr,
+    /// Its MAC address.
+    pub(crate) mac: MacAddr,
+    /// Its anchor's process id.
+    pub(crate) pid: u32,
 }
 
 /// What `lab.json` says.
@@ -81,7 +87,7 @@ struct LabFile {
 }
 
 /// Where the lab lives.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     if Uid::effective().is_root() {
         return PathBuf::from("/run/lanyard-lab");
     }
@@ -95,7 +101,18 @@ fn file_of(folder: &Path) -> PathBuf {
     folder.join("lab.json")
 }
 
-fn socket_of(folder: &Path) -> PathBuf {
+/// The plan that the keeper reads.
+fn plan_of(folder: &Path) -> PathBuf {
+    folder.join("plan.json")
+}
+
+/// What an exercise remembers between two commands.
+pub(crate) fn session_of(folder: &Path) -> PathBuf {
+    folder.join("learn.json")
+}
+
+/// The keeper's control socket.
+pub(crate) fn socket_of(folder: &Path) -> PathBuf {
     folder.join("control.sock")
 }
 
@@ -106,6 +123,14 @@ fn started(pid: u32) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     fields.nth(18).filter(|_| state != "Z")?.parse().ok()
+}
+
+/// Decisions that the lab's switch keeps: an afternoon's.
+pub(crate) const RECORDED: usize = 65_536;
+
+/// Where the switch of the lab that is up can be asked, if one is.
+pub(crate) fn socket_if_up() -> Option<PathBuf> {
+    current().map(|_| socket_of(&folder()))
 }
 
 /// The lab that is up, if one is.
@@ -126,22 +151,38 @@ pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
             format!("{} hosts cannot populate {} networks: give --hosts at least as many", args.hosts, args.networks);
         return Err(Failure::Words(why));
     }
+    bring_up(&Plan::even(args.hosts, args.networks, 300))?;
+    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder()))))
+}
+
+/// Make a lab that stays.
+///
+/// # Errors
+/// One is up already, or it cannot be made; nothing is left of it then.
+pub(crate) fn bring_up(plan: &Plan) -> Result<(), Failure> {
     let folder = folder();
     let lock = claim(&folder)?;
-    let made = start_keeper(&folder, args);
+    let made = start_keeper(&folder, plan);
     if made.is_err() {
         let _ = fs::remove_dir_all(&folder); // ours, as long as the lock is
     }
     drop(lock);
-    made?;
-    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder))))
+    made
 }
 
-fn start_keeper(folder: &Path, args: UpArgs) -> Result<(), Failure> {
+/// The hosts of the lab that is up, if one is.
+pub(crate) fn hosts() -> Option<Vec<HostRow>> {
+    current().map(|lab| lab.hosts)
+}
+
+fn start_keeper(folder: &Path, plan: &Plan) -> Result<(), Failure> {
+    let plan = serde_json::to_vec(plan).map_err(|error| Failure::Work(error.to_string()))?;
+    let plan_path = plan_of(folder);
+    fs::write(&plan_path, plan).map_err(|error| Failure::work(plan_path.display(), error))?;
     let log_path = folder.join("log");
     let log = File::create(&log_path).map_err(|error| Failure::work(log_path.display(), error))?;
     let mut keeper = Command::new("/proc/self/exe")
-        .args([KEEPER, &args.hosts.to_string(), &args.networks.to_string()])
+        .arg(KEEPER)
         .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -180,7 +221,7 @@ fn claim(folder: &Path) -> Result<Flock<File>, Failure> {
     if let Some(lab) = current() {
         return Err(Failure::Work(format!("a lab is up already (pid {}): end it with 'lanyard lab down'", lab.keeper)));
     }
-    for left in ["control.sock", "lab.json", "log"].map(|name| folder.join(name)) {
+    for left in ["control.sock", "lab.json", "plan.json", "learn.json", "log"].map(|name| folder.join(name)) {
         match fs::remove_file(&left) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::work(left.display(), error)),
             _ => {}
@@ -214,16 +255,17 @@ pub(crate) fn keeper(words: &[String]) -> ExitCode {
 }
 
 fn keep(words: &[String]) -> Result<(), String> {
-    let [hosts, networks, folder] = words else { return Err(format!("{KEEPER} is not for hand use")) };
-    let number = |text: &String| text.parse::<u8>().map_err(|error| error.to_string());
-    let plan = Plan { hosts: number(hosts)?, networks: number(networks)?, ageing_secs: 300 };
+    let [folder] = words else { return Err(format!("{KEEPER} is not for hand use")) };
     let folder = PathBuf::from(folder);
+    let plan = fs::read(plan_of(&folder)).map_err(|error| format!("{}: {error}", plan_of(&folder).display()))?;
+    let plan: Plan = serde_json::from_slice(&plan).map_err(|error| error.to_string())?;
     // First of all, so that whoever wants to end a lab that is still being made knows whom to tell.
     write_file(&folder, &[])?;
     world::enter_own_namespaces()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
-    let mut scene = Scene::build(plan)?;
+    let mut scene = Scene::build(&plan)?;
     scene.stop_listening();
+    scene.switch.record(RECORDED).map_err(|fault| fault.to_string())?;
     scene.switch.serve(&socket_of(&folder)).map_err(|fault| fault.to_string())?;
     write_file(&folder, &scene.hosts)?;
     let _ = writeln!(io::stdout(), "ready"); // who waited for it may have been killed; the lab is up all the same
@@ -239,7 +281,7 @@ fn write_file(folder: &Path, hosts: &[Host]) -> Result<(), String> {
         host: host.name.clone(),
         network: host.network.clone(),
         ip: host.ip,
-        mac: MacAddr::from_ipv4(host.ip),
+        mac: host.mac,
         pid: host.pid(),
     });
     let keeper = std::process::id();
@@ -283,20 +325,30 @@ pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
 
 /// `lanyard lab exec`: become the command, in the host's namespaces.
 pub(crate) fn exec(args: &ExecArgs) -> Result<(), Failure> {
-    let lab = needed()?;
-    let Some(host) = lab.hosts.iter().find(|row| row.host == args.host) else {
-        let names: Vec<&str> = lab.hosts.iter().map(|row| row.host.as_str()).collect();
-        return Err(Failure::Work(format!("the lab has no host '{}': it has {}", args.host, names.join(", "))));
-    };
-    if !Uid::effective().is_root() {
-        enter(host.pid, "user", CloneFlags::CLONE_NEWUSER)?;
-    }
-    enter(host.pid, "net", CloneFlags::CLONE_NEWNET)?;
+    enter_host(&args.host)?;
     let Some((program, words)) = args.command.split_first() else {
         return Err(Failure::Words("no command was given".to_owned()));
     };
     let error = Command::new(program).args(words).exec();
     Err(Failure::work(program.to_string_lossy(), error))
+}
+
+/// Go into a host's namespaces, for good.
+///
+/// # Errors
+/// There is no lab, no such host, or its namespaces are another user's.
+pub(super) fn enter_host(name: &str) -> Result<HostRow, Failure> {
+    let mut lab = needed()?;
+    let Some(place) = lab.hosts.iter().position(|row| row.host == name) else {
+        let names: Vec<&str> = lab.hosts.iter().map(|row| row.host.as_str()).collect();
+        return Err(Failure::Work(format!("the lab has no host '{name}': it has {}", names.join(", "))));
+    };
+    let host = lab.hosts.swap_remove(place);
+    if !Uid::effective().is_root() {
+        enter(host.pid, "user", CloneFlags::CLONE_NEWUSER)?;
+    }
+    enter(host.pid, "net", CloneFlags::CLONE_NEWNET)?;
+    Ok(host)
 }
 
 fn enter(pid: u32, kind: &str, flag: CloneFlags) -> Result<(), Failure> {
@@ -307,15 +359,23 @@ fn enter(pid: u32, kind: &str, flag: CloneFlags) -> Result<(), Failure> {
 
 /// `lanyard lab down`
 pub(crate) fn down() -> Result<(), Failure> {
+    if take_down()? { Ok(()) } else { print("no lab is up\n") }
+}
+
+/// End the lab; `false` when none was up.
+///
+/// # Errors
+/// Another command is at it, or it belongs to somebody else.
+pub(crate) fn take_down() -> Result<bool, Failure> {
     let folder = folder();
     if !folder.exists() {
-        return print("no lab is up\n");
+        return Ok(false);
     }
     let _lock = hold(&folder)?;
     let Some(lab) = current() else {
         // A keeper that was killed could not clear its folder.
         fs::remove_dir_all(&folder).map_err(|error| Failure::work(folder.display(), error))?;
-        return print("no lab is up\n");
+        return Ok(false);
     };
     let pid = Pid::from_raw(lab.keeper.cast_signed());
     kill(pid, Signal::SIGTERM).map_err(|error| Failure::work(format!("pid {pid}"), error))?;
@@ -328,5 +388,5 @@ pub(crate) fn down() -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(10));
     }
     let _ = fs::remove_dir_all(&folder); // there only if the keeper could not
-    Ok(())
+    Ok(true)
 }

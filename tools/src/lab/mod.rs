@@ -4,13 +4,17 @@
 //! | --- | --- |
 //! | [`story`] | what does a switch do with a ping? The five acts |
 //! | [`scene`] | which hosts, networks and switch does a lab consist of? |
+//! | [`plan`] | which were asked for? |
 //! | [`world`] | where do the hosts live? |
 //! | [`ping`] | does a host answer? |
+//! | [`send`] | how does a host send a frame that no kernel would? |
 //! | [`keep`] | how does a lab stay: `lab up`, `exec`, `ls`, `down` |
 
-mod keep;
+pub(crate) mod keep;
 mod ping;
+pub(crate) mod plan;
 mod scene;
+mod send;
 mod story;
 mod world;
 
@@ -20,8 +24,9 @@ use clap::{Args, Subcommand};
 use trace::Style;
 
 use crate::failure::Failure;
-pub(crate) use keep::{KEEPER, keeper};
-use scene::{Plan, Scene};
+pub(crate) use keep::{KEEPER, keeper, socket_if_up};
+use plan::Plan;
+use scene::Scene;
 pub(crate) use world::{ANCHOR, be_anchor};
 
 /// `lanyard lab ...`
@@ -56,6 +61,9 @@ Examples:
   lanyard lab exec h1 -- ping -c1 10.0.2.14
   lanyard lab exec h3 -- sh")]
     Exec(keep::ExecArgs),
+    /// Send a frame of your own from a host of the lab: forged ARP, any octets, or many source addresses
+    #[command(after_help = send::EXAMPLES)]
+    Send(send::SendArgs),
     /// List the lab's hosts
     #[command(after_help = "Examples:\n  lanyard lab ls\n  lanyard lab ls --json")]
     Ls(keep::LsArgs),
@@ -70,17 +78,16 @@ pub(crate) fn run(args: LabArgs) -> Result<(), Failure> {
         None | Some(LabCommand::Demo) => demo(),
         Some(LabCommand::Up(args)) => keep::up(args),
         Some(LabCommand::Exec(args)) => keep::exec(&args),
+        Some(LabCommand::Send(args)) => send::run(&args),
         Some(LabCommand::Ls(args)) => keep::ls(&args),
         Some(LabCommand::Down) => keep::down(),
     }
 }
 
-/// The demo's cast: four hosts on two networks, on a switch that forgets after two seconds.
-const CAST: Plan = Plan { hosts: 4, networks: 2, ageing_secs: 2 };
-
 fn demo() -> Result<(), Failure> {
     world::enter_own_namespaces().map_err(Failure::Work)?;
-    let mut scene = Scene::build(CAST).map_err(Failure::Work)?;
+    // Four hosts on two networks, on a switch that forgets after two seconds.
+    let mut scene = Scene::build(&Plan::even(4, 2, 2)).map_err(Failure::Work)?;
     let told = story::tell(&mut scene, style());
     scene.switch.stop_and_remove().map_err(|fault| Failure::Work(fault.to_string()))?;
     match told {

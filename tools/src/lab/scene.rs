@@ -1,45 +1,21 @@
 //! Which hosts, networks and switch does a lab consist of, and how is it built and asked?
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use frame::MacAddr;
-use ipnet::{IpNet, Ipv4Net};
 use ports::netns::Namespace;
 use switch::control::types::{EndpointSpec, GatewayMode, NetworkSpec, PortKind};
-use switch::control::{Fault, Switch, SwitchConfig, TraceReader};
+use switch::control::{Switch, SwitchConfig, TraceReader};
 use trace::Record;
 
 use super::ping::ping;
+use super::plan::{HostPlan, Plan};
 use super::world::{Host, can_open_tun};
 
 /// How long the trace must be silent before an act is over.
 const SILENCE: Duration = Duration::from_millis(120);
-
-/// How many hosts and networks there are to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
-    /// Hosts in all.
-    pub(super) hosts: u8,
-    /// Networks; every one is peered with every other.
-    pub(super) networks: u8,
-    /// Seconds after which the switch forgets a silent host.
-    pub(super) ageing_secs: u32,
-}
-
-impl Plan {
-    /// Hosts of each network: the first has the most, the others share what is left, at least one each.
-    fn hosts_of(self, network: u8) -> u8 {
-        let share = (self.hosts / (self.networks + 1)).max(1);
-        if network == 0 { self.hosts.saturating_sub(share * (self.networks - 1)) } else { share }
-    }
-}
-
-/// `net1` is 10.0.1.0/24, and so on.
-pub(super) fn subnet_of(network: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, network + 1, 0), 24)
-}
 
 /// The hosts and their switch.
 pub(super) struct Scene {
@@ -55,32 +31,27 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Build it all: hosts h1, h2, .. from 10.0.1.11 on, in wire mode, with MAC addresses made from their addresses.
+    /// Build it all, in wire mode.
     ///
     /// # Errors
     /// One line that says what could not be made.
-    pub(super) fn build(plan: Plan) -> Result<Self, String> {
+    pub(super) fn build(plan: &Plan) -> Result<Self, String> {
         let kind = if can_open_tun() { PortKind::Tap } else { PortKind::Veth };
         let config = SwitchConfig { workers: 1, state_dir: None };
         let switch = Switch::start(config).map_err(|fault| fault.to_string())?;
         let trace = switch.trace().map_err(|fault| fault.to_string())?;
+        for (number, network) in plan.networks.iter().enumerate() {
+            switch.create_network(network).map_err(|fault| fault.to_string())?;
+            let routed = |spec: &&NetworkSpec| spec.gateway_mode == GatewayMode::Router;
+            for other in plan.networks[..number].iter().filter(routed).filter(|_| routed(&network)) {
+                switch.peer(&network.name, &other.name, true).map_err(|fault| fault.to_string())?;
+            }
+        }
         let mut hosts = Vec::new();
-        for network in 0..plan.networks {
-            let name = format!("net{}", network + 1);
-            switch
-                .create_network(&network_spec(&name, network, plan.ageing_secs))
-                .map_err(|fault| fault.to_string())?;
-            for place in 0..plan.hosts_of(network) {
-                let ip = Ipv4Addr::new(10, 0, network + 1, 11 + hosts.len() as u8);
-                let host =
-                    Host::start(&format!("h{}", hosts.len() + 1), &name, ip).map_err(|error| error.to_string())?;
-                connect(&switch, &host, kind).map_err(|fault| fault.to_string())?;
-                hosts.push(host);
-                let _ = place;
-            }
-            for other in 0..network {
-                switch.peer(&name, &format!("net{}", other + 1), true).map_err(|fault| fault.to_string())?;
-            }
+        for planned in &plan.hosts {
+            let host = Host::start(planned).map_err(|error| error.to_string())?;
+            connect(&switch, &host, planned, kind)?;
+            hosts.push(host);
         }
         let mut scene = Self { hosts, switch, kind, trace: Some(trace), pings: 0 };
         scene.records(); // what the hosts said while their interfaces came up is not part of the story
@@ -164,42 +135,31 @@ impl Scene {
     }
 }
 
-fn network_spec(name: &str, network: u8, ageing_secs: u32) -> NetworkSpec {
-    NetworkSpec {
-        subnet: Some(IpNet::V4(subnet_of(network))),
-        gateway_mode: GatewayMode::Router,
-        ageing: Some(ageing_secs),
-        ..NetworkSpec::named(name)
-    }
-}
-
-fn connect(switch: &Switch, host: &Host, kind: PortKind) -> Result<(), Fault> {
-    let spec = EndpointSpec {
-        endpoint: Some(host.name.clone()),
-        ifname: Some("eth0".to_owned()),
-        ip: Some(IpAddr::V4(host.ip)),
-        mac: Some(MacAddr::from_ipv4(host.ip)),
-        kind,
-        offload: Some(false),
-        ..EndpointSpec::in_namespace(&format!("pid:{}", host.pid()))
-    };
-    switch.connect(&host.network, &spec).map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deals_the_hosts_out() {
-        let plan = |hosts, networks| {
-            let plan = Plan { hosts, networks, ageing_secs: 300 };
-            (0..networks).map(|network| plan.hosts_of(network)).collect::<Vec<_>>()
+/// Connect a host's ends, and set its kernel's clockwork.
+fn connect(switch: &Switch, host: &Host, plan: &HostPlan, kind: PortKind) -> Result<(), String> {
+    for end in 0..plan.ends.max(1) {
+        let first = end == 0;
+        let spec = EndpointSpec {
+            endpoint: Some(if first { plan.name.clone() } else { format!("{}-{}", plan.name, end + 1) }),
+            ifname: Some(format!("eth{end}")),
+            ip: first.then_some(IpAddr::V4(plan.ip)),
+            mac: first.then_some(plan.mac),
+            kind,
+            offload: Some(false),
+            ..EndpointSpec::in_namespace(&format!("pid:{}", host.pid()))
         };
-        assert_eq!(plan(4, 2), [3, 1]);
-        assert_eq!(plan(1, 1), [1]);
-        assert_eq!(plan(8, 2), [6, 2]);
-        assert_eq!(plan(3, 3), [1, 1, 1]);
-        assert_eq!(plan(10, 1), [10]);
+        switch.connect(&plan.network, &spec).map_err(|fault| fault.to_string())?;
     }
+    let set = |setting: &str, value: u32| {
+        fs::write(format!("/proc/sys/net/ipv4/{setting}"), value.to_string())
+            .map_err(|error| format!("{}: net.ipv4.{}: {error}", plan.name, setting.replace('/', ".")))
+    };
+    let settings = || {
+        if plan.ends > 1 {
+            set("conf/all/arp_ignore", 8)?; // answer for no address: Documentation/networking/ip-sysctl
+        }
+        plan.timers.settings().try_for_each(|(setting, value)| set(&format!("neigh/eth0/{setting}"), value))
+    };
+    let namespace = Namespace::of_process(host.pid()).map_err(|error| error.to_string())?;
+    namespace.enter(settings).map_err(|error| error.to_string())?
 }

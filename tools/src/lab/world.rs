@@ -11,8 +11,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
+use frame::MacAddr;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Uid, getgid, getuid};
+
+use super::plan::HostPlan;
 
 /// The hidden subcommand that makes a process an anchor.
 pub(crate) const ANCHOR: &str = "__anchor";
@@ -56,6 +59,8 @@ pub(super) struct Host {
     pub(super) network: String,
     /// Its address.
     pub(super) ip: Ipv4Addr,
+    /// Its MAC address.
+    pub(super) mac: MacAddr,
     anchor: Child,
     // Held open: its end is what ends the anchor.
     _lifeline: ChildStdin,
@@ -66,7 +71,8 @@ impl Host {
     ///
     /// # Errors
     /// When the process cannot be started or has no namespace to live in.
-    pub(super) fn start(name: &str, network: &str, ip: Ipv4Addr) -> io::Result<Self> {
+    pub(super) fn start(plan: &HostPlan) -> io::Result<Self> {
+        let name = plan.name.as_str();
         let mut anchor =
             Command::new("/proc/self/exe").args([ANCHOR, name]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(lifeline), Some(output)) = (anchor.stdin.take(), anchor.stdout.take()) else {
@@ -79,7 +85,8 @@ impl Host {
             let _ = anchor.wait();
             return Err(io::Error::other(format!("host {name} did not start: {}", answer.trim())));
         }
-        Ok(Self { name: name.to_owned(), network: network.to_owned(), ip, anchor, _lifeline: lifeline })
+        let (name, network) = (name.to_owned(), plan.network.clone());
+        Ok(Self { name, network, ip: plan.ip, mac: plan.mac, anchor, _lifeline: lifeline })
     }
 
     /// The anchor's process id, which names the host's namespaces.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `mod.rs` | how is the daemon started, asked, killed? |
 //! | `host.rs` | what is a container, and what runs in it? |
+//! | `sandbox.rs` | what is left of a lab? |
 //! | `wire.rs` | how does a test send a frame, and see the ones that arrive? |
 //! | `flow.rs` | does a stream arrive as it was sent? |
 
@@ -15,6 +16,7 @@
 
 pub(crate) mod flow;
 pub(crate) mod host;
+pub(crate) mod sandbox;
 pub(crate) mod wire;
 
 use std::cell::RefCell;
@@ -162,10 +164,23 @@ impl World {
         self.start_by(self.home.command(LANYARD));
     }
 
+    /// The same, with more words behind the usual ones.
+    pub(crate) fn start_with(&self, more: &str) {
+        self.start_saying(self.home.command(LANYARD), more);
+    }
+
     /// Start the daemon by a command that only lacks its words.
-    pub(crate) fn start_by(&self, mut command: Command) {
+    pub(crate) fn start_by(&self, command: Command) {
+        self.start_saying(command, "");
+    }
+
+    fn start_saying(&self, mut command: Command, more: &str) {
         assert!(self.daemon.borrow().is_none(), "it runs already");
-        command.args(self.run_words()).env("LANYARD_SOCKET", self.socket()).env_remove("RUST_LOG");
+        command
+            .args(self.run_words())
+            .args(more.split_whitespace())
+            .env("LANYARD_SOCKET", self.socket())
+            .env_remove("RUST_LOG");
         command.stderr(fs::File::create(self.log_file()).unwrap());
         let mut daemon = Running::start(&mut command);
         let mut line = String::new();

@@ -1,0 +1,176 @@
+//! Which frames are in a capture file? Of pcapng and of the older pcap, whoever wrote it; only Ethernet frames, and only
+//! those that were kept whole are of use to somebody who asks what a switch does with them.
+//!
+//! pcap: draft-ietf-opsawg-pcap. pcapng: [`trace::pcapng`].
+//!
+//! Not done: files larger than [`MOST_OCTETS`], other link types than Ethernet.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use trace::Octets;
+use trace::pcapng::{Direction, ReadError, Reader};
+
+use crate::failure::{Failure, one_line};
+
+/// The largest file that is read.
+pub(crate) const MOST_OCTETS: u64 = 256 << 20;
+
+const FILE_HEADER: usize = 24;
+const PACKET_HEADER: usize = 16;
+/// `LINKTYPE_ETHERNET`
+const ETHERNET: u32 = 1;
+
+/// A file's octets.
+///
+/// # Errors
+/// It cannot be read, or is larger than [`MOST_OCTETS`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = one_line(&path.display().to_string());
+    let fault = |error: std::io::Error| Failure::work(&name, error);
+    let mut octets = Vec::new();
+    File::open(path).map_err(fault)?.take(MOST_OCTETS + 1).read_to_end(&mut octets).map_err(fault)?;
+    if octets.len() as u64 > MOST_OCTETS {
+        return Err(Failure::Work(format!("{name} is larger than {} MiB: cut it with editcap", MOST_OCTETS >> 20)));
+    }
+    Ok(octets)
+}
+
+/// The frames of a capture file, in the order they stand there. Of a trace of Lanyard's own, those that came in.
+///
+/// # Errors
+/// The file cannot be read, or is no capture of Ethernet frames.
+pub(crate) fn frames(path: &Path) -> Result<Vec<Octets>, Failure> {
+    let octets = read(path)?;
+    let found = if is_pcap(&octets) { pcap(&octets) } else { pcapng(&octets) };
+    let name = one_line(&path.display().to_string());
+    match found {
+        Ok(frames) if frames.is_empty() => Err(Failure::Work(format!("{name} holds no frame"))),
+        Ok(frames) => Ok(frames),
+        Err(why) => Err(Failure::Work(format!("{name}: {why}"))),
+    }
+}
+
+fn is_pcap(octets: &[u8]) -> bool {
+    matches!(
+        octets,
+        [0xd4, 0xc3, 0xb2, 0xa1, ..]
+            | [0xa1, 0xb2, 0xc3, 0xd4, ..]
+            | [0x4d, 0x3c, 0xb2, 0xa1, ..]
+            | [0xa1, 0xb2, 0x3c, 0x4d, ..]
+    )
+}
+
+fn pcap(octets: &[u8]) -> Result<Vec<Octets>, String> {
+    let little = matches!(octets.first(), Some(0xd4 | 0x4d));
+    let word = |at: usize| {
+        let octets = octets.get(at..at + 4)?.first_chunk::<4>()?;
+        Some(if little { u32::from_le_bytes(*octets) } else { u32::from_be_bytes(*octets) })
+    };
+    match word(20).map(|link| link & 0xffff) {
+        None => return Err("the file ends within its header".to_owned()),
+        Some(ETHERNET) => {}
+        Some(link) => return Err(format!("its frames are of link type {link}, not Ethernet")),
+    }
+    let (mut frames, mut at) = (Vec::new(), FILE_HEADER);
+    while at < octets.len() {
+        let (Some(kept), Some(whole)) = (word(at + 8), word(at + 12)) else {
+            return Err(format!("the file ends within the packet header at octet {at}"));
+        };
+        let begin = at + PACKET_HEADER;
+        let end = begin.saturating_add(kept as usize);
+        let Some(frame) = octets.get(begin..end) else {
+            return Err(format!("the packet at octet {at} says that it has {kept} octets, more than the file"));
+        };
+        frames.push(complete(frame, whole, frames.len())?);
+        at = end;
+    }
+    Ok(frames)
+}
+
+fn pcapng(octets: &[u8]) -> Result<Vec<Octets>, String> {
+    let fault = |error: ReadError| error.to_string();
+    let mut reader = Reader::new(octets);
+    let mut frames = Vec::new();
+    while let Some(packet) = reader.packet().map_err(fault)? {
+        if packet.direction != Some(Direction::Out) {
+            frames.push(complete(&packet.octets, packet.original_octets, frames.len())?);
+        }
+    }
+    Ok(frames)
+}
+
+/// A frame that was cut is not the frame that was.
+fn complete(frame: &[u8], whole: u32, index: usize) -> Result<Octets, String> {
+    if (frame.len() as u64) < u64::from(whole) {
+        return Err(format!(
+            "frame {} was cut to {} of {whole} octets: capture it whole (tcpdump -s 0)",
+            index + 1,
+            frame.len()
+        ));
+    }
+    Ok(frame.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(little: bool, link: u32, packets: &[(&[u8], u32)]) -> Vec<u8> {
+        let word = |value: u32| if little { value.to_le_bytes() } else { value.to_be_bytes() };
+        let mut octets = word(0xa1b2_c3d4).to_vec();
+        octets.extend([0; 16]);
+        octets.extend(word(link));
+        for (packet, whole) in packets {
+            octets.extend([0; 8]);
+            octets.extend(word(packet.len() as u32));
+            octets.extend(word(*whole));
+            octets.extend(*packet);
+        }
+        octets
+    }
+
+    #[test]
+    fn pcap_of_either_byte_order_is_read() {
+        for little in [true, false] {
+            let file = file(little, 1, &[(&[1; 60], 60), (&[2; 14], 14)]);
+            assert!(is_pcap(&file));
+            assert_eq!(pcap(&file), Ok(vec![Octets(vec![1; 60]), Octets(vec![2; 14])]));
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_capture_is_refused() {
+        let whole = file(true, 1, &[(&[1; 60], 60)]);
+        for (octets, why) in [
+            (file(true, 113, &[]), "link type 113"),
+            (whole[..20].to_vec(), "within its header"),
+            (whole[..30].to_vec(), "within the packet header at octet 24"),
+            (whole[..80].to_vec(), "more than the file"),
+            (file(true, 1, &[(&[1; 60], 1500)]), "frame 1 was cut to 60 of 1500"),
+        ] {
+            let refused = pcap(&octets).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_and_never_more(noise in vec(any::<u8>(), 0..400), at in 0usize..60) {
+            let _ = pcapng(&noise);
+            let mut broken = file(true, 1, &[(&[1; 60], 60), (&[2; 60], 60)]);
+            for (place, octet) in noise.iter().enumerate() {
+                if let Some(place) = broken.get_mut(at + place * 3) {
+                    *place = *octet;
+                }
+            }
+            if let Ok(frames) = pcap(&broken) {
+                prop_assert!(frames.iter().map(|frame| frame.0.len()).sum::<usize>() <= broken.len());
+            }
+        }
+    }
+}

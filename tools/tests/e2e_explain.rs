@@ -1,0 +1,174 @@
+//! Can the switch be asked: what would you do, who taught you that, what have you seen? With real hosts, whose kernels then do
+//! what was asked about.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod harness;
+
+use std::io::BufRead;
+use std::process::Stdio;
+use std::time::Duration;
+
+use harness::{Host, Kind, PATIENCE, Running, World, ready, wait_for, wire};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv"];
+
+/// A switch that records, and three containers that say nothing unasked.
+fn world(more: &str) -> (World, [Host; 3]) {
+    let world = World::asleep(1);
+    world.start_with(more);
+    world.done("network create blue --subnet 10.20.0.0/24");
+    let hosts = std::array::from_fn(|index| {
+        let host = Host::new(&format!("h{}", index + 1)).quiet();
+        world.connect("blue", &host, Kind::TapWire, "");
+        host
+    });
+    (world, hosts)
+}
+
+fn kinds(record: &Value) -> Vec<String> {
+    let name = |step: &Value| {
+        let result = step["result"].as_str().unwrap_or_default();
+        format!("{} {} {}", step["step"].as_str().unwrap(), result, step["port"].as_str().unwrap_or_default())
+    };
+    record["steps"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn what_is_explained_is_what_then_happens() {
+    if !ready("what_is_explained_is_what_then_happens", TOOLS) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("--record 1000");
+    let request = world.json(&format!("explain --from h1 --arp-request {}", h2.ip()));
+    let text = world.done(&format!("explain --from h1 --arp-request {}", h2.ip()));
+    assert!(text.contains("flood") && text.contains("Nothing was sent"), "{text}");
+    assert_eq!(world.json("show mac").as_array().unwrap().len(), 1, "only the gateway: nothing was learned");
+    assert_eq!(world.json("why gateway")[0]["kind"], "gateway");
+    let nobody = world.lanyard("why h1");
+    assert!(nobody.code == Some(1) && nobody.err.contains("nobody has been heard from as h1"), "{nobody:?}");
+
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    let recorded = world.json("why h1");
+    assert_eq!(recorded[0]["taught"]["frame"], 1, "{recorded}");
+    assert!(recorded[0]["taught"]["summary"].as_str().unwrap().starts_with("ARP who-has 10.20.0.3"), "{recorded}");
+    let seen: Vec<Value> = records(&world, "");
+    assert_eq!(kinds(&request[0][0]), kinds(&seen[0]), "the first frame went as foretold");
+    assert_eq!(request[0][0]["verdict"], seen[0]["verdict"]);
+
+    // Now that both are known, the same question has another answer.
+    let ping = world.json("explain --from h1 --to h2");
+    assert_eq!(ping[0][0]["verdict"], serde_json::json!({"kind": "unicast", "to": "h2"}));
+    assert_eq!(ping[0][0]["table"]["destination"]["taught_by"], 2, "{ping}");
+    assert_eq!(records(&world, "").len(), seen.len(), "asking leaves no trace");
+}
+
+/// What the recorder has, of frames that the filter lets through.
+fn records(world: &World, filter: &str) -> Vec<Value> {
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--get", "--unix-socket", world.socket().to_str().unwrap(), "http://lanyard/v1/records"])
+        .args(["--data-urlencode", &format!("filter={filter}")])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_committed_frame_arrives_and_is_learned_from() {
+    if !ready("a_committed_frame_arrives_and_is_learned_from", &[TOOLS, &["tcpdump", "curl"]].concat()) {
+        return;
+    }
+    let (world, [h1, h2, h3]) = world("--record 1000");
+    let sniffer = wire::Sniffer::start(&h2);
+    let frame = wire::marked(h2.mac(), h1.mac(), "committed");
+    let hex: String = frame.iter().fold(String::new(), |text, octet| text + &format!("{octet:02x}"));
+    world.done(&format!("explain --from h1 --frame {hex}"));
+    wire::settle();
+    assert_eq!(sniffer.count("committed"), 0, "a question sends nothing");
+    let told = world.json(&format!("explain --from h1 --frame {hex} --commit"));
+    sniffer.expect("committed", 1);
+    let number = told[0][0]["number"].as_u64().unwrap();
+    assert_eq!(world.json("why h1")[0]["taught"]["frame"], number);
+    let recorded = records(&world, "port-of h1");
+    assert_eq!(recorded.last().unwrap()["number"], number, "the recorder has it, too");
+
+    // The same address from another port: it moves, and both the row and its story say so.
+    wire::send(&h3, &[wire::marked(h2.mac(), h1.mac(), "moved")]);
+    wait_for("the move", PATIENCE, || world.json("why h1")[0]["moved_in_all"] == 1);
+    let moved = world.json("why h1");
+    assert_eq!((&moved[0]["endpoint"], &moved[0]["moved"][0]["from"]), (&"h3".into(), &"h1".into()), "{moved}");
+    assert!(world.done("why h1").contains("moved     from h1 to h3 by #"));
+    assert_eq!(records(&world, "learned moved").len(), 1);
+
+    // From the file of a capture, one after the other on the same copies.
+    let file = world.folder().join("two.pcap");
+    std::fs::write(&file, pcap(&[&wire::marked(h1.mac(), h2.mac(), "a"), &wire::marked(h2.mac(), h1.mac(), "b")]))
+        .unwrap();
+    let both = world.json(&format!("explain --from h2 --pcap {}", file.display()));
+    assert_eq!(both[0][0]["steps"][1]["result"], "new", "{both}");
+    assert_eq!(both[1][0]["verdict"]["reason"], "same-port", "h2's row was taught by the frame before: {both}");
+}
+
+/// A capture file (draft-ietf-opsawg-pcap) of these frames.
+fn pcap(frames: &[&[u8]]) -> Vec<u8> {
+    let mut octets =
+        [&0xa1b2_c3d4u32.to_le_bytes()[..], &[2, 0, 4, 0], &[0; 8], &65_535u32.to_le_bytes(), &1u32.to_le_bytes()]
+            .concat();
+    for frame in frames {
+        let len = (frame.len() as u32).to_le_bytes();
+        octets.extend([&[0; 8][..], &len, &len, frame].concat());
+    }
+    octets
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_says_why() {
+    if !ready("a_question_that_cannot_be_answered_says_why", &[TOOLS, &["curl"]].concat()) {
+        return;
+    }
+    let (world, [_h1, _h2, _h3]) = world("");
+    for (words, code, pieces) in [
+        ("explain --from nobody --to h2", 1, &["no endpoint 'nobody'", "show ports"][..]),
+        ("explain --from h1 --to 10.20.0.99", 1, &["10.20.0.99", "--arp-request"]),
+        ("explain --from h1 --to elsewhere", 1, &["elsewhere"]),
+        ("explain --from h1 --network green --to h2", 1, &["green"]),
+        ("explain --from h1 --pcap /nonexistent", 1, &["/nonexistent"]),
+        ("explain --from h1 --frame 123", 2, &["odd number"]),
+        ("why nobody", 1, &["'nobody'"]),
+        ("why 02:00:00:00:00:77", 1, &["nobody has been heard from"]),
+    ] {
+        let outcome = world.lanyard(words);
+        assert!(pieces.iter().all(|piece| outcome.err.contains(piece)), "{words}: {outcome:?}");
+        assert_eq!((outcome.code, outcome.err.lines().count()), (Some(code), 1), "{words}: {outcome:?}");
+    }
+    let refused = std::process::Command::new("curl")
+        .args(["-sS", "--unix-socket", world.socket().to_str().unwrap(), "http://lanyard/v1/records"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("--record"), "{refused:?}");
+}
+
+#[test]
+fn show_mac_watch_tells_each_change() {
+    if !ready("show_mac_watch_tells_each_change", TOOLS) {
+        return;
+    }
+    let (world, [h1, h2, h3]) = world("");
+    let mut command = world.command();
+    command.args(["show", "mac", "--watch"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = Running::start(&mut command);
+    let mut lines = std::io::BufReader::new(watch.child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let mut until = |piece: &str| lines.find(|line| line.contains(piece)).unwrap_or_else(|| panic!("no '{piece}'"));
+    until("gateway");
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    until("new on h1");
+    wire::send(&h3, &[wire::marked(h2.mac(), h1.mac(), "moved")]);
+    until("moved from h1 to h3");
+    world.done("network disconnect blue h3");
+    until("gone from h3");
+    watch.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(50));
+    let _ = watch.finish(PATIENCE);
+}
