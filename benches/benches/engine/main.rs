@@ -18,6 +18,7 @@
 
 #[allow(unsafe_code, reason = "a global allocator cannot be written without")]
 mod counting;
+#[allow(dead_code, reason = "shared with the benchmark of tracing")]
 mod rig;
 mod traffic;
 

@@ -149,6 +149,11 @@ impl Rig {
         Ok(rig)
     }
 
+    /// The engine, to trace.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The switch learns where the stations are.
     fn teach(&self) -> io::Result<()> {
         let now = self.engine.clock().now();
@@ -243,6 +248,7 @@ fn snapshot(tables: Arc<NetworkTables>, ports: u16) -> Snapshot {
         host_gateway: None,
         icc: true,
         peers: Vec::new(),
+        hub: false,
     };
     let mut snapshot = Snapshot::default();
     snapshot.networks.push(Some(Arc::new(view)));

@@ -36,7 +36,8 @@ impl Table for MacTable {
     const NAME: &'static str = "lanyard";
 
     fn for_entries(entries: usize) -> Self {
-        let config = MacTableConfig { capacity: entries, ageing: AGEING, port_limit: None };
+        let config =
+            MacTableConfig { capacity: entries, ageing: AGEING, port_limit: None, ..MacTableConfig::default() };
         Self::new(config).unwrap_or_else(|error| unreachable!("sizes are within bounds: {error}"))
     }
 
