@@ -27,9 +27,9 @@ use trace::{RawRecord, Snap};
 
 /// Ports 0 to 3 are on the first network, 4 and 5 on the second.
 const PORTS: u16 = 6;
-/// Frames asked about by one switch; 25 switches make ten thousand.
-const FRAMES: usize = 400;
-const SWITCHES: u32 = 25;
+/// Frames asked about by one switch; 50 switches make ten thousand.
+const FRAMES: usize = 200;
+const SWITCHES: u32 = 50;
 
 fn network_of(port: u16) -> u16 {
     u16::from(port >= 4)
@@ -111,6 +111,13 @@ impl Bench {
         what_if.frame(PortId(port), octets, self.engine.clock().now())
     }
 
+    /// What the ring has by now, from the first frame on that came in by a port.
+    fn take(&self, records: &mut Vec<RawRecord>) {
+        records.extend(std::iter::from_fn(|| self.sink.rings[0].pop()).map(|record| *record));
+        let own = records.iter().position(|record| record.port.is_some()).unwrap_or(records.len());
+        records.drain(..own);
+    }
+
     /// Send it, and wait until as many records as foretold have come, and a little for those that were not.
     fn send(&self, port: u16, octets: &[u8], foretold: usize) -> Vec<RawRecord> {
         assert!(self.peers[port as usize].send(octets, OffloadHeader::NONE));
@@ -118,15 +125,25 @@ impl Bench {
         let deadline = Instant::now() + Duration::from_secs(5);
         // One burst's records come together, so the first that comes brings the others.
         while records.len() < foretold && Instant::now() < deadline {
-            records.extend(std::iter::from_fn(|| self.sink.rings[0].pop()).map(|record| *record));
+            self.take(&mut records);
             std::thread::yield_now();
         }
-        records.extend(std::iter::from_fn(|| self.sink.rings[0].pop()).map(|record| *record));
+        self.take(&mut records);
+        while records.len() > foretold && records.last().is_some_and(is_retry) {
+            records.pop();
+        }
         for peer in &self.peers {
             while peer.recv().is_some() {}
         }
         records
     }
+}
+
+/// Did a timer of the switch make it: the gateway asks once more who has a next hop? Such a frame has nothing to do with the one
+/// that was sent.
+fn is_retry(record: &RawRecord) -> bool {
+    let octets = record.snap.octets();
+    record.port.is_none() && octets[..6] == MacAddr::BROADCAST.0 && octets[12..14] == [8, 6] && octets[20..22] == [0, 1]
 }
 
 fn view(id: u16, tables: &Arc<NetworkTables>, settings: &Settings) -> NetworkView {
@@ -261,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: SWITCHES, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_foretold_happens(settings in settings(), events in vec(event(), FRAMES + FRAMES / 16)) {
+    fn what_is_foretold_happens(settings in settings(), events in vec(event(), FRAMES + FRAMES / 8)) {
         let bench = Bench::new(&settings);
         let mut asked = 0;
         for event in events {
