@@ -295,7 +295,7 @@ impl MacTable {
     }
 
     /// [`MacTable::lookup`] of an address sought before.
-    #[inline]
+    #[inline(always)]
     pub fn lookup_sought(&self, sought: Sought, now: Millis) -> Option<Destination> {
         let tick = self.tick(now);
         let bucket = self.bucket(sought.first);
@@ -393,7 +393,7 @@ impl MacTable {
     }
 
     /// [`MacTable::learn`] of an address sought before.
-    #[inline]
+    #[inline(always)]
     pub fn learn_sought(&self, sought: Sought, port: PortId, now: Millis) -> Learned {
         let tick = self.tick(now);
         let bucket = self.bucket(sought.first);

@@ -153,7 +153,7 @@ impl Egress {
                     drops.add(*reason, 1);
                 }
             }
-            if tracing.is_on() {
+            if tracing.is_telling() {
                 tell(port, lane, &picks, &self.lost, tracing);
             }
             if let Some(error) = fault.filter(|error| error.kind() != io::ErrorKind::NetworkDown) {

@@ -136,6 +136,7 @@ impl Context<'_> {
     /// The MAC table holds a new row: it must age, so the time keeper has something to do; and the frame is remembered as
     /// the one that taught it.
     #[cold]
+    #[inline(never)]
     fn taught(&mut self, frame: &Frame, mac: MacAddr, learned: Learned, number: Option<FrameNumber>) {
         self.deadline.bring_forward(Some(self.now + super::timers::SWEEP_INTERVAL));
         if let Some((lessons, budget)) = &mut self.lessons {

@@ -221,8 +221,9 @@ impl Worker {
             let ingress = Ingress::of(port, &snapshot, view);
             self.sought.clear();
             self.sought.extend(self.burst.iter().map(|frame| seek(frame, &view.tables.mac)));
+            let traced = self.tracing.choose(view.id, port, &self.burst, now);
             for index in 0..self.burst.len() {
-                if self.tracing.is_on() {
+                if traced >> index & 1 == 1 {
                     self.decide_traced(index, &ingress, &snapshot, view, now);
                 } else {
                     match self.decide(index, &ingress, &snapshot, view, now, &mut ()) {
@@ -244,6 +245,11 @@ impl Worker {
         self.snapshot = snapshot;
     }
 
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: two observers make two callers of all that a journey consists of"
+    )]
+    #[inline(always)]
     fn decide<O: Observer>(
         &mut self,
         index: usize,
@@ -267,6 +273,8 @@ impl Worker {
         journey(&mut self.burst[index], self.sought[index], &mut context, observer)
     }
 
+    /// Decide a frame and tell of it.
+    #[inline(never)]
     fn decide_traced(
         &mut self,
         index: usize,
@@ -276,11 +284,7 @@ impl Worker {
         now: Millis,
     ) {
         let port = ingress.port;
-        let Some(mut record) = self.tracing.admit(view.id, Some(port), &self.burst[index], now) else {
-            self.tracing.burst.push(None);
-            let verdict = self.decide(index, ingress, snapshot, view, now, &mut ());
-            return self.carry_out(verdict, index, port, snapshot, view);
-        };
+        let mut record = self.tracing.empty_record();
         let number = self.shared.lessons.number();
         tracer::begin(&mut record, number, &self.burst[index], view.id, Some(port), now);
         if let Some(told) = self.told.get(index) {
@@ -298,7 +302,9 @@ impl Worker {
             record.snap_sent = Some(Snap::of(self.burst[index].octets()));
         }
         record.verdict = verdict;
-        self.tracing.burst.push(Some(record));
+        if let Some(place) = self.tracing.burst.get_mut(index) {
+            *place = Some(record);
+        }
         self.carry_out(verdict, index, port, snapshot, view);
     }
 

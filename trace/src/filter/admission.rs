@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use frame::{MacAddr, NetworkId, PortId};
 
-use super::headers::Headers;
+use super::headers::{Headers, Link};
+use super::screen::Screen;
 use super::syntax::{EtherHost, Expr, Family, Host, Test, Way};
 
 /// Who knows which numbers and addresses go by a name? `()` knows none.
@@ -44,6 +45,7 @@ impl Ids for () {}
 /// A [`Filter`](super::Filter) in the engine's terms. A copy costs one atomic increment.
 #[derive(Clone, Debug)]
 pub struct Admission {
+    screen: Screen,
     /// `None` admits everything.
     rule: Option<Arc<Rule>>,
 }
@@ -57,7 +59,7 @@ enum Answer {
 }
 
 #[derive(Debug)]
-enum Rule {
+pub(super) enum Rule {
     /// The frame's headers say.
     Headers(Test),
     Less(u32),
@@ -78,28 +80,35 @@ enum Rule {
     Or(Box<Rule>, Box<Rule>),
 }
 
-/// One frame, whose headers are read when the first test asks for them.
+/// One frame, whose packet is read when the first test asks for it.
 struct Subject<'a> {
     network: NetworkId,
     port: Option<PortId>,
     octets: &'a [u8],
+    link: Link<'a>,
     headers: Option<Headers<'a>>,
 }
 
 impl<'a> Subject<'a> {
     fn headers(&mut self) -> &Headers<'a> {
-        self.headers.get_or_insert_with(|| Headers::read(self.octets))
+        self.headers.get_or_insert_with(|| Headers::behind(self.link))
+    }
+
+    fn passes(&mut self, test: &Test) -> Answer {
+        let answer = self.link.pass(test).or_else(|| self.headers().pass(test));
+        answer.map_or(Answer::Perhaps, Answer::from)
     }
 }
 
 impl Admission {
     /// It admits every frame.
     pub fn everything() -> Self {
-        Self { rule: None }
+        Self { screen: Screen::OPEN, rule: None }
     }
 
     pub(super) fn new(expr: Option<&Expr>, ids: &impl Ids) -> Self {
-        Self { rule: expr.map(|expr| Arc::new(Rule::of(expr, ids))) }
+        let rule = expr.map(|expr| Rule::of(expr, ids));
+        Self { screen: rule.as_ref().map_or(Screen::OPEN, Screen::of), rule: rule.map(Arc::new) }
     }
 
     /// Does it admit every frame, without looking?
@@ -111,8 +120,18 @@ impl Admission {
     /// whole frame's, as it came in, without FCS.
     #[inline]
     pub fn admits(&self, network: NetworkId, port: Option<PortId>, octets: &[u8]) -> bool {
+        self.screen.passes(octets) && self.looks_closer(network, port, octets)
+    }
+
+    fn looks_closer(&self, network: NetworkId, port: Option<PortId>, octets: &[u8]) -> bool {
         let Some(rule) = &self.rule else { return true };
-        rule.answer(&mut Subject { network, port, octets, headers: None }) != Answer::No
+        let link = Link::read(octets);
+        rule.answer(&mut Subject { network, port, octets, link, headers: None }) != Answer::No
+    }
+
+    #[cfg(test)]
+    pub(super) fn screen(&self) -> Screen {
+        self.screen
     }
 }
 
@@ -157,20 +176,21 @@ impl Rule {
 
     fn answer(&self, subject: &mut Subject<'_>) -> Answer {
         match self {
-            Self::Headers(test) => subject.headers().pass(test).map_or(Answer::Perhaps, Answer::from),
+            Self::Headers(test) => subject.passes(test),
             Self::Less(octets) => (subject.octets.len() <= *octets as usize).into(),
             Self::Greater(octets) => (subject.octets.len() >= *octets as usize).into(),
             Self::FromSwitch => subject.port.is_none().into(),
             Self::Ports(ports) => subject.port.is_some_and(|port| ports.contains(&port)).into(),
             Self::Networks(networks) => networks.contains(&subject.network).into(),
             Self::Station { family, way, macs, ips } => {
-                let headers = subject.headers();
-                let is_of = family.is_none_or(|family| headers.is_of(family));
-                let has_ip = |family| headers.address(family, *way, |ip| ips.contains(&ip));
+                if family.is_some_and(|family| !subject.link.is_of(family)) {
+                    return Answer::No;
+                }
                 // One address may be of several stations, on networks of their own: the book of names will tell.
-                let may_be =
-                    macs.is_empty() || headers.mac(*way, |mac| macs.contains(&mac)) || family.is_some_and(has_ip);
-                if is_of && may_be { Answer::Perhaps } else { Answer::No }
+                let has_mac = macs.is_empty() || subject.link.mac(*way, |mac| macs.contains(&mac));
+                let has_ip = |family| subject.headers().address(family, *way, |ip| ips.contains(&ip));
+                let may_be = has_mac || family.is_some_and(has_ip);
+                if may_be { Answer::Perhaps } else { Answer::No }
             }
             Self::Perhaps => Answer::Perhaps,
             Self::Not(inner) => match inner.answer(subject) {

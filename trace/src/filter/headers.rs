@@ -20,13 +20,87 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP6: u8 = 58;
 
+/// What stands before a frame's packet. Most filters are answered by it, for a small part of what reading the packet costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link<'a> {
+    octets: &'a [u8],
+    ethernet: Option<EthernetHeader>,
+    /// Behind the tags; `None` where the octets end before.
+    ether_type: Option<u16>,
+    /// Where the packet begins.
+    packet_at: usize,
+}
+
+impl<'a> Link<'a> {
+    #[inline]
+    pub(super) fn read(octets: &'a [u8]) -> Self {
+        let octets = &octets[..octets.len().min(SNAP_OCTETS)];
+        let ethernet = EthernetHeader::read(octets);
+        let payload = ethernet.and_then(|_| ethernet::payload(octets));
+        Self {
+            octets,
+            ethernet,
+            ether_type: payload.map(|(ether_type, _)| ether_type),
+            packet_at: payload.map_or(octets.len(), |(_, at)| at),
+        }
+    }
+
+    /// Does the frame pass a test? `None` when that cannot be told without its packet, or not by its headers at all.
+    #[inline]
+    pub(super) fn pass(&self, test: &Test) -> Option<bool> {
+        let destination = self.ethernet.map(|ethernet| ethernet.destination);
+        let unless = |possible: bool| if possible { None } else { Some(false) };
+        match test {
+            Test::Arp(None) => Some(self.is_of(Family::Arp)),
+            Test::Arp(Some(_)) => unless(self.is_of(Family::Arp)),
+            Test::Icmp(_) => unless(self.is_of(Family::Ip)),
+            Test::Icmp6(_) => unless(self.is_of(Family::Ip6)),
+            Test::Ip => Some(self.is_of(Family::Ip)),
+            Test::Ip6 => Some(self.is_of(Family::Ip6)),
+            Test::Tcp | Test::Udp | Test::Port { .. } => unless(self.is_of(Family::Ip) || self.is_of(Family::Ip6)),
+            Test::Host { family, host: Host::Ip(_), .. } | Test::Net { family, .. } => unless(self.is_of(*family)),
+            Test::Vlan(id) => Some(self.tags().any(|(_, tag)| id.is_none_or(|id| id == tag))),
+            Test::EtherProto(number) => {
+                Some(self.ether_type == Some(*number) || self.tags().any(|(kind, _)| kind == *number))
+            }
+            Test::EtherHost { way, host: EtherHost::Mac(mac) } => Some(self.mac(*way, |address| address == *mac)),
+            Test::Broadcast => Some(destination.is_some_and(MacAddr::is_broadcast)),
+            Test::Multicast => Some(destination.is_some_and(MacAddr::is_group)),
+            Test::Unicast => Some(destination.is_some_and(|destination| !destination.is_group())),
+            _ => None,
+        }
+    }
+
+    /// Has it a MAC address that is `wanted`?
+    pub(super) fn mac(&self, way: Way, wanted: impl Fn(MacAddr) -> bool) -> bool {
+        self.ethernet.is_some_and(|ethernet| way.either((ethernet.source, ethernet.destination), wanted))
+    }
+
+    /// Is it of a protocol that has such addresses?
+    pub(super) fn is_of(&self, family: Family) -> bool {
+        let own = match self.ether_type {
+            Some(ether_type::IPV4) => Family::Ip,
+            Some(ether_type::IPV6) => Family::Ip6,
+            Some(ether_type::ARP) => Family::Arp,
+            _ => return false,
+        };
+        family == Family::Any || family == own
+    }
+
+    /// The types and identifiers of its VLAN tags, outermost first.
+    fn tags(&self) -> impl Iterator<Item = (u16, u16)> {
+        let words = self.octets.get(ethernet::HEADER_OCTETS - 2..).unwrap_or_default();
+        let tags = words
+            .chunks_exact(ethernet::TAG_OCTETS)
+            .map(|tag| (u16::from_be_bytes([tag[0], tag[1]]), u16::from_be_bytes([tag[2], tag[3]]) & 0x0fff));
+        tags.take_while(|(kind, _)| ethernet::is_tag(*kind))
+    }
+}
+
 /// The headers of one frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Headers<'a> {
-    octets: &'a [u8],
-    ethernet: Option<EthernetHeader>,
-    /// Behind the tags; 0 where the octets end before.
-    ether_type: u16,
+    pub(super) link: Link<'a>,
     addresses: Option<(IpAddr, IpAddr)>,
     arp_operation: Option<u16>,
     protocol: Option<u8>,
@@ -36,28 +110,19 @@ pub(super) struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     pub(super) fn read(octets: &'a [u8]) -> Self {
-        let octets = &octets[..octets.len().min(SNAP_OCTETS)];
-        let ethernet = EthernetHeader::read(octets);
-        let mut headers = Self {
-            octets,
-            ethernet,
-            ether_type: 0,
-            addresses: None,
-            arp_operation: None,
-            protocol: None,
-            icmp_type: None,
-            ports: None,
-        };
-        if ethernet.is_some()
-            && let Some((ether_type, at)) = ethernet::payload(octets)
-        {
-            headers.ether_type = ether_type;
-            match ether_type {
-                ether_type::ARP => headers.arp(&octets[at..]),
-                ether_type::IPV4 => headers.ipv4(&octets[at..]),
-                ether_type::IPV6 => headers.ipv6(&octets[at..]),
-                _ => {}
-            }
+        Self::behind(Link::read(octets))
+    }
+
+    /// Read the packet, too.
+    pub(super) fn behind(link: Link<'a>) -> Self {
+        let mut headers =
+            Self { link, addresses: None, arp_operation: None, protocol: None, icmp_type: None, ports: None };
+        let packet = link.octets.get(link.packet_at..).unwrap_or_default();
+        match link.ether_type {
+            Some(ether_type::ARP) => headers.arp(packet),
+            Some(ether_type::IPV4) => headers.ipv4(packet),
+            Some(ether_type::IPV6) => headers.ipv6(packet),
+            _ => {}
         }
         headers
     }
@@ -137,24 +202,17 @@ impl<'a> Headers<'a> {
 
     /// Does the frame pass a test that asks for its headers only? `None` for every other test.
     pub(super) fn pass(&self, test: &Test) -> Option<bool> {
-        let destination = self.ethernet.map(|ethernet| ethernet.destination);
+        if let Some(answer) = self.link.pass(test) {
+            return Some(answer);
+        }
         Some(match test {
-            Test::Arp(kind) => self.ether_type == ether_type::ARP && kind.is_none_or(|kind| self.is_arp(kind)),
-            Test::Icmp(kind) => self.is_icmp(ether_type::IPV4, ICMP, kind.map(IcmpWord::number)),
-            Test::Icmp6(kind) => self.is_icmp(ether_type::IPV6, ICMP6, kind.map(Icmp6Word::number)),
-            Test::Ip => self.ether_type == ether_type::IPV4,
-            Test::Ip6 => self.ether_type == ether_type::IPV6,
+            Test::Arp(kind) => kind.is_none_or(|kind| self.is_arp(kind)),
+            Test::Icmp(kind) => self.is_icmp(ICMP, kind.map(IcmpWord::number)),
+            Test::Icmp6(kind) => self.is_icmp(ICMP6, kind.map(Icmp6Word::number)),
             Test::Tcp => self.protocol == Some(TCP),
             Test::Udp => self.protocol == Some(UDP),
-            Test::Vlan(id) => self.tags().any(|(_, tag)| id.is_none_or(|id| id == tag)),
-            Test::EtherProto(number) => {
-                // A frame too short for a type has none, not even 0.
-                (self.ethernet.is_some() && ethernet::payload(self.octets).is_some() && self.ether_type == *number)
-                    || self.tags().any(|(kind, _)| kind == *number)
-            }
             Test::Host { family, way, host: Host::Ip(ip) } => self.address(*family, *way, |address| address == *ip),
             Test::Net { family, way, net } => self.address(*family, *way, |address| net.contains(&address)),
-            Test::EtherHost { way, host: EtherHost::Mac(mac) } => self.mac(*way, |address| address == *mac),
             Test::Port { transport, way, first, last } => {
                 let protocol = match transport {
                     Transport::Any => true,
@@ -163,31 +221,13 @@ impl<'a> Headers<'a> {
                 };
                 protocol && self.ports.is_some_and(|ports| way.either(ports, |port| (*first..=*last).contains(&port)))
             }
-            Test::Broadcast => destination.is_some_and(MacAddr::is_broadcast),
-            Test::Multicast => destination.is_some_and(MacAddr::is_group),
-            Test::Unicast => destination.is_some_and(|destination| !destination.is_group()),
             _ => return None,
         })
     }
 
     /// Has it an IP or ARP address of that kind that is `wanted`?
     pub(super) fn address(&self, family: Family, way: Way, wanted: impl Fn(IpAddr) -> bool) -> bool {
-        self.is_of(family) && self.addresses.is_some_and(|addresses| way.either(addresses, wanted))
-    }
-
-    /// Has it a MAC address that is `wanted`?
-    pub(super) fn mac(&self, way: Way, wanted: impl Fn(MacAddr) -> bool) -> bool {
-        self.ethernet.is_some_and(|ethernet| way.either((ethernet.source, ethernet.destination), wanted))
-    }
-
-    /// Is it of a protocol that has such addresses?
-    pub(super) fn is_of(&self, family: Family) -> bool {
-        match family {
-            Family::Any => matches!(self.ether_type, ether_type::IPV4 | ether_type::IPV6 | ether_type::ARP),
-            Family::Ip => self.ether_type == ether_type::IPV4,
-            Family::Ip6 => self.ether_type == ether_type::IPV6,
-            Family::Arp => self.ether_type == ether_type::ARP,
-        }
+        self.link.is_of(family) && self.addresses.is_some_and(|addresses| way.either(addresses, wanted))
     }
 
     fn is_arp(&self, kind: ArpWord) -> bool {
@@ -203,19 +243,8 @@ impl<'a> Headers<'a> {
         }
     }
 
-    fn is_icmp(&self, ether_type: u16, protocol: u8, kind: Option<u8>) -> bool {
-        self.ether_type == ether_type
-            && self.protocol == Some(protocol)
-            && kind.is_none_or(|kind| self.icmp_type == Some(kind))
-    }
-
-    /// The types and identifiers of its VLAN tags, outermost first.
-    fn tags(&self) -> impl Iterator<Item = (u16, u16)> {
-        let words = self.octets.get(ethernet::HEADER_OCTETS - 2..).unwrap_or_default();
-        let tags = words
-            .chunks_exact(ethernet::TAG_OCTETS)
-            .map(|tag| (u16::from_be_bytes([tag[0], tag[1]]), u16::from_be_bytes([tag[2], tag[3]]) & 0x0fff));
-        tags.take_while(|(kind, _)| ethernet::is_tag(*kind))
+    fn is_icmp(&self, protocol: u8, kind: Option<u8>) -> bool {
+        self.protocol == Some(protocol) && kind.is_none_or(|kind| self.icmp_type == Some(kind))
     }
 }
 

@@ -34,6 +34,7 @@ mod admission;
 mod error;
 mod headers;
 mod parse;
+mod screen;
 mod syntax;
 
 use std::fmt;
@@ -174,7 +175,7 @@ fn passes(test: &Test, record: &Record, headers: &Headers<'_>) -> bool {
     };
     match test {
         Test::Host { family, way, host: Host::Name(name, ips) } => {
-            headers.is_of(*family)
+            headers.link.is_of(*family)
                 && (way.either(named(name), |is| is) || headers.address(*family, *way, |ip| ips.contains(&ip)))
         }
         Test::EtherHost { way, host: EtherHost::Name(name) } => way.either(named(name), |is| is),
