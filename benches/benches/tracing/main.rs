@@ -48,10 +48,10 @@ static ALLOCATOR: Counting = Counting::new();
 #[command(name = "tracing")]
 struct Options {
     /// Rounds
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Frames of one measurement
-    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
     frames: u64,
     /// Seconds at 100,000 frames a second
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
@@ -123,12 +123,14 @@ fn measure(options: &Options) -> io::Result<bool> {
     let mut progress = Progress::of(options.rounds as usize);
     for round in 0..options.rounds {
         progress.step(&format!("round {} of {}", round + 1, options.rounds));
-        // The build without goes first and last, so that a drift of the machine is in its middle, too.
+        // The build without goes first and last, and each round begins with another state, so that a drift of the machine
+        // is in all of them.
         let first = ns_of(&without.ask("off")?)?;
-        let mut found = Vec::new();
-        for state in State::ALL {
-            let answer = with.ask(state.word())?;
-            found.push(ns_of(&answer)?);
+        let mut found = [0.0; State::ALL.len()];
+        for place in 0..found.len() {
+            let turn = (place + round as usize) % found.len();
+            let answer = with.ask(State::ALL[turn].word())?;
+            found[turn] = ns_of(&answer)?;
             lost += answer["lost"].as_u64().unwrap_or(0);
             traced += answer["traced"].as_u64().unwrap_or(0);
         }

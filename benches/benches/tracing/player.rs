@@ -20,6 +20,8 @@ use super::traffic::Traffic;
 
 /// Addresses that talk.
 const MACS: u32 = 1_000;
+/// Frames before a measurement.
+const WARM_UP: u64 = 2 * RING_RECORDS as u64;
 /// Frames that are sent together when the rate is given: a hundredth of a second's.
 const PULSE: u64 = 1_000;
 const PULSES_A_SECOND: u32 = 100;
@@ -104,14 +106,15 @@ pub(crate) fn play(frames: u64) -> io::Result<bool> {
 fn measure(rig: &Rig, state: State, frames: u64) -> io::Result<serde_json::Value> {
     let Some(admission) = state.admission() else {
         rig.engine().trace(None);
-        rig.run(10_000)?;
+        rig.run(WARM_UP)?;
         let run = rig.run(frames)?;
         return Ok(json!({"ns": per(run.engine.as_nanos() as u64, run.frames)}));
     };
     let sink = TraceSink::new(1, RING_RECORDS, admission);
     rig.engine().trace(Some(&sink));
     let reader = Reader::start(&sink, |_| ());
-    rig.run(10_000)?;
+    // Until the worker has told a ring's worth at once, and tells as many as it does in the long run.
+    rig.run(WARM_UP)?;
     let run = rig.run(frames)?;
     rig.engine().trace(None);
     let read = reader.end();
