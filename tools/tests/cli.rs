@@ -37,11 +37,48 @@ fn record(number: u64) -> String {
 fn help_of_every_command_shows_an_example() {
     let network = ["create", "ls", "inspect", "rm", "prune", "connect", "disconnect", "peer"];
     let lab = ["demo", "up", "exec", "ls", "down"];
-    let single = ["lab", "run", "network", "show", "trace", "wireshark", "version"];
+    let single = [
+        "lab",
+        "run",
+        "network",
+        "show",
+        "trace",
+        "wireshark",
+        "ladder",
+        "top",
+        "explain",
+        "why",
+        "arp",
+        "fault",
+        "clock",
+        "learn",
+        "docker",
+        "ports",
+        "version",
+    ];
+    let more = [
+        ["arp", "show"],
+        ["arp", "watch"],
+        ["fault", "add"],
+        ["fault", "ls"],
+        ["fault", "rm"],
+        ["clock", "warp"],
+        ["learn", "start"],
+        ["learn", "next"],
+        ["learn", "check"],
+        ["learn", "hint"],
+        ["learn", "stop"],
+        ["learn", "validate"],
+        ["lab", "send"],
+        ["docker", "install"],
+        ["docker", "status"],
+        ["docker", "uninstall"],
+    ];
     let mut commands: Vec<Vec<&str>> = vec![vec![]];
     commands.extend(single.map(|word| vec![word]));
     commands.extend(network.map(|word| vec!["network", word]));
     commands.extend(lab.map(|word| vec!["lab", word]));
+    commands.extend(more.map(Vec::from));
     for mut words in commands {
         words.push("--help");
         let help = assert_done(&run(Path::new(NOWHERE), &words));

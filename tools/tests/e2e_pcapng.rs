@@ -6,6 +6,7 @@
 mod harness;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -309,4 +310,38 @@ fn filters_choose_by_header_by_decision_and_by_name() {
     assert!(named[0].starts_with("ICMP echo request 10.20.0.4"), "{named:?}");
     let came = told(&["(port-of h2) && icmp"], 2);
     assert!(came.iter().all(|said| said.starts_with("ICMP echo reply 10.20.0.3")), "{came:?}");
+}
+
+/// Wireshark needs a screen; what stands in its place here is tshark, which reads the same stream with the same code.
+#[test]
+fn wireshark_is_started_with_the_trace_on_its_standard_input() {
+    if !ready("wireshark_is_started_with_the_trace_on_its_standard_input", TOOLS) {
+        return;
+    }
+    let world = World::with_blue(1, "");
+    let [h1, h2, _h3] = quiet_hosts(&world, Kind::TapWire);
+    let place = world.folder().join("bin");
+    fs::create_dir(&place).unwrap();
+    let file = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >{}\nexec tshark -i - -l -T fields -e frame.interface_name -e frame.comment >{} 2>&1\n",
+        file("words"),
+        file("seen")
+    );
+    fs::write(place.join("wireshark"), script).unwrap();
+    fs::set_permissions(place.join("wireshark"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+    let mut command = world.command();
+    command.args(["wireshark", "arp"]).env("PATH", path).env("DISPLAY", ":9").env("HOME", world.folder());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = Running::start(&mut command);
+    let read = |name: &str| fs::read_to_string(place.join(name)).unwrap_or_default();
+    wait_for("wireshark", PATIENCE, || read("words") == "-k -i -\n" && read("seen").contains("Capturing"));
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    wait_for("the reasons", PATIENCE, || read("seen").lines().any(|line| line.starts_with("h1\t#1 LEARN new h1")));
+    wait_for("the answer", PATIENCE, || read("seen").contains("LEARN new h2"));
+    assert!(!read("seen").contains("ICMP"), "the filter holds: {}", read("seen"));
+    started.signal(Signal::SIGINT);
+    let outcome = started.finish(PATIENCE);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }
