@@ -1,7 +1,7 @@
 //! What is a MAC address, and which of them are special? (IEEE 802-2014 clause 8, IEEE 802.1Q table 8-1)
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,6 +33,17 @@ impl MacAddr {
     pub const fn from_ipv4(ip: Ipv4Addr) -> Self {
         let [a, b, c, d] = ip.octets();
         Self([0x02, 0x42, a, b, c, d])
+    }
+
+    /// The same for an address of either family: of an IPv6 address, the last four octets.
+    pub const fn like_ip(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::from_ipv4(ip),
+            IpAddr::V6(ip) => {
+                let [.., a, b, c, d] = ip.octets();
+                Self([0x02, 0x42, a, b, c, d])
+            }
+        }
     }
 
     /// Is it a group address (multicast or broadcast)? The lowest bit of the first octet says so.

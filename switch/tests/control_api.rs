@@ -63,9 +63,18 @@ fn the_whole_conversation() {
         assert_eq!(ask(socket, "PUT", "/v1/networks/lab/peers/prune", ""), (200, json!({})));
         assert_eq!(ask(socket, "GET", "/v1/networks/prune", "").1["peers"], json!(["lab"]));
         assert_eq!(ask(socket, "DELETE", "/v1/networks/lab/peers/prune", ""), (200, json!({})));
+        // A network goes by its id as well, or the beginning of it, and is kept by its name all the same.
+        let (by_id, id) = (lab["id"].as_str().unwrap(), lab["id"].as_str().unwrap()[..12].to_owned());
+        assert_eq!(ask(socket, "PUT", &format!("/v1/networks/lab/peers/{by_id}"), "").0, 400);
+        assert_eq!(ask(socket, "PUT", &format!("/v1/networks/prune/peers/{id}"), ""), (200, json!({})));
+        assert_eq!(ask(socket, "GET", "/v1/networks/prune", "").1["peers"], json!(["lab"]));
+        assert_eq!(ask(socket, "DELETE", &format!("/v1/networks/prune/peers/{id}"), ""), (200, json!({})));
+        assert_eq!(ask(socket, "GET", "/v1/networks/prune", "").1["peers"], json!([]));
+        assert_eq!(ask(socket, "PUT", "/v1/networks/prune/peers/lab", ""), (200, json!({})));
         let host = Container::new();
         let spec = json!({ "netns": host.netns(), "endpoint": "web", "static": true }).to_string();
-        let (status, web) = ask(socket, "POST", "/v1/networks/lab/endpoints", &spec);
+        let (status, web) = ask(socket, "POST", &format!("/v1/networks/{id}/endpoints"), &spec);
+        assert_eq!(web["network"], json!("lab"));
         assert_eq!(
             (status, &web["ip"], &web["state"], &web["static"]),
             (200, &json!("10.9.0.2/24"), &json!("up"), &json!(true))
@@ -89,7 +98,12 @@ fn the_whole_conversation() {
         assert_eq!(ask(socket, "GET", "/v1/workers", "").1[0]["queues"], json!(1));
         assert_eq!(ask(socket, "DELETE", "/v1/networks/lab", "").0, 409);
         assert_eq!(ask(socket, "DELETE", "/v1/networks/lab/endpoints/web", ""), (200, json!({})));
-        assert_eq!(ask(socket, "DELETE", "/v1/networks/lab?force=true", ""), (200, json!({})));
+        assert_eq!(ask(socket, "DELETE", &format!("/v1/networks/{id}?force=true"), ""), (200, json!({})));
+        assert_eq!(
+            ask(socket, "GET", "/v1/networks/prune", "").1["peers"],
+            json!([]),
+            "a peering goes with its network"
+        );
         assert_eq!(ask(socket, "POST", "/v1/networks/prune", ""), (200, json!({ "networks": ["prune"] })));
     });
 }

@@ -188,7 +188,7 @@ fn records(sink: &TraceSink) -> Vec<RawRecord> {
     let mut all: Vec<RawRecord> = Vec::new();
     let quiet = Instant::now() + Duration::from_millis(300);
     while Instant::now() < quiet {
-        all.extend(sink.rings.iter().filter_map(switch::engine::tracer::TraceRing::pop).map(|record| *record));
+        all.extend(sink.rings.iter().flat_map(|ring| std::iter::from_fn(|| ring.pop())).map(|record| *record));
         std::thread::sleep(Duration::from_millis(1));
     }
     all.sort_by_key(|record| record.number);
@@ -235,10 +235,38 @@ fn the_trace_says_that_it_was_the_line() {
     assert_eq!(told[told.len() - 2..], [on(1, Injected::Delayed { by: Millis(20) }), sent]);
     mend();
 
+    add(&bench, 1, "dup 100%", Direction::Out, LONG);
+    let told = last(&story());
+    assert_eq!(told[told.len() - 2..], [on(1, Injected::Duplicated), sent]);
+    mend();
+
     add(&bench, 0, "dup 100%", Direction::In, LONG);
     let told = story();
     assert_eq!(told.len(), 2);
     assert_eq!((told[0].steps[0], told[1].steps[0]), (on(0, Injected::Duplicated), on(0, Injected::Copy)));
     mend();
     assert_eq!(last(&story())[0], Step::Admitted);
+}
+
+#[test]
+fn what_a_line_has_no_room_for_is_told_as_lost() {
+    use frame::step::Injected;
+    const UNDER_WAY: u64 = 4096;
+    let bench = bench(1);
+    let sink = TraceSink::new(2, 2 * UNDER_WAY as usize, Admission::everything());
+    bench.engine.trace(Some(&sink));
+    add(&bench, 1, "delay 30s", Direction::Out, LONG);
+    let octets = frame(host_mac(1), host_mac(0), b"x");
+    for _ in 0..=UNDER_WAY {
+        while !bench.peers[0].send(&octets, OffloadHeader::NONE) {
+            std::thread::yield_now();
+        }
+    }
+    let told = records(&sink);
+    let ends = |record: &RawRecord| record.steps[record.steps.len() - 2..].to_vec();
+    let overflowed = Step::Faulted { port: PortId(1), what: Injected::Overflowed };
+    let not_sent = Step::NotSent { port: PortId(1), reason: DropReason::FaultInjected };
+    let lost: Vec<_> = told.iter().filter(|record| ends(record) == [overflowed, not_sent]).collect();
+    assert_eq!((told.len() as u64, lost.len()), (UNDER_WAY + 1, 1));
+    drop(bench.engine.remove_faults(|_, _| true));
 }

@@ -9,7 +9,7 @@ use switch::control::types::{LessonRow, WhyRow};
 
 use crate::cli::JsonArgs;
 use crate::client::{Client, segment};
-use crate::failure::{Failure, print};
+use crate::failure::{Failure, one_line, print};
 
 /// `lanyard why`
 #[derive(Debug, Args)]
@@ -46,8 +46,16 @@ pub(crate) fn run(client: &Client, args: &WhyArgs) -> Result<(), Failure> {
     print(&rows.iter().map(told).collect::<Vec<_>>().join("\n"))
 }
 
+/// The stories of an address's rows, line by line, for a screen: what a frame said cannot move its cursor.
+pub(crate) fn story(rows: &[WhyRow]) -> Vec<String> {
+    if rows.is_empty() {
+        return vec!["nothing is known of it".to_owned()];
+    }
+    rows.iter().map(told).collect::<Vec<_>>().join("\n").lines().map(one_line).collect()
+}
+
 /// One row's story.
-pub(crate) fn told(row: &WhyRow) -> String {
+fn told(row: &WhyRow) -> String {
     let mut lines = vec![headline(row)];
     match &row.taught {
         Some(taught) => {
@@ -148,6 +156,17 @@ mod tests {
              moved     from h1 to h3 by #9 at 12:00:02.000 from h3: ARP reply\n  \
              refreshed by 4 traced frames since, the last one #20 at 12:00:03.000\n"
         );
+    }
+
+    #[test]
+    fn on_a_screen_a_row_is_lines_without_tricks() {
+        let mut tricky = row();
+        tricky.moved[0].summary = "x\u{1b}[2J".to_owned();
+        let lines = story(&[tricky, row()]);
+        assert_eq!(lines.len(), 9, "{lines:?}");
+        assert!(lines[2].ends_with("x\\u{1b}[2J"), "{lines:?}");
+        assert_eq!(lines[4], "");
+        assert_eq!(story(&[]), ["nothing is known of it"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! | `source`, `destination` | MAC addresses; `null` where the frame is too short to have them |
 //! | `source_name`, `destination_name` | whose they are; `null` where nobody knows |
 //! | `summary` | what the frame says, in words |
-//! | `steps` | list of objects, told apart by `step`: `admitted`, `learned`, `arp`, `looked_up`, `flooded`, `repeated`, `faulted`, `routed`, `resolved`, `sent`, `not_sent`; see [`crate::step`] |
+//! | `steps` | list of objects, told apart by `step`: `admitted`, `guarded`, `isolated`, `learned`, `arp`, `looked_up`, `flooded`, `repeated`, `faulted`, `routed`, `resolved`, `sent`, `not_sent`; see [`crate::step`] |
 //! | `verdict` | object, told apart by `kind`: `unicast` (`to`), `flood` (`network`), `fragmented` (`network`), `answered`, `consumed`, `held`, `drop` (`reason`, `sentence`) |
 //! | `egress` | list of `{port, sent, reason, sentence}`; the last two are `null` where it was sent |
 //! | `lost` | how many frames were lost to the trace so far |

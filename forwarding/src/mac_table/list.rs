@@ -3,7 +3,7 @@
 use frame::{MacAddr, Millis, PortId};
 
 use super::MacTable;
-use super::bucket::{Kind, age};
+use super::bucket::{Kind, age, key_of};
 
 /// One entry, as it was when it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +33,12 @@ pub enum EntryKind {
 }
 
 impl MacTable {
+    /// How often an address has changed its port, as far as remembered; at most 65,535.
+    pub fn moves_of(&self, mac: MacAddr) -> u32 {
+        let key = key_of(mac);
+        self.moves.of(key, self.hash.first(key).1)
+    }
+
     /// The entries that look-ups would find, sorted by address. Takes no lock: what is learned or forgotten
     /// meanwhile may be in the list or not.
     pub fn entries(&self, now: Millis) -> Vec<MacEntry> {
@@ -45,8 +51,8 @@ impl MacTable {
                     Kind::Static(port) => (EntryKind::Static, Some(port), 0),
                     Kind::Gateway => (EntryKind::Gateway, None, 0),
                 };
-                let moves = self.moves.of(entry.key(), self.hash.first(entry.key()).1);
-                list.push(MacEntry { mac: entry.mac(), kind, port, age: self.clock.as_time(ticks), moves });
+                let (mac, moves) = (entry.mac(), self.moves_of(entry.mac()));
+                list.push(MacEntry { mac, kind, port, age: self.clock.as_time(ticks), moves });
             }
         }
         // An address on its way from one bucket to the other may have been seen twice.

@@ -31,11 +31,6 @@ impl Switch {
         self.0.hub.recorded(filter, since, last)
     }
 
-    /// How many decisions the recorder keeps; 0 when it is off.
-    pub fn recording(&self) -> usize {
-        self.0.hub.recording()
-    }
-
     /// Which frame taught where `station` is, an address or an endpoint's name, and what has become of that since: one row
     /// for each network that has it in its MAC table, or remembers it.
     ///
@@ -56,7 +51,6 @@ impl Switch {
                 continue;
             }
             let name_of = |port| names.ports.get(&port).cloned();
-            let entry = network.tables.mac.entries(now).into_iter().find(|entry| entry.mac == mac);
             rows.push(WhyRow {
                 network: network.name().to_owned(),
                 mac,
@@ -65,7 +59,7 @@ impl Switch {
                 endpoint: row.and_then(|row| row.port).and_then(name_of),
                 age_ms: row.map(|row| row.age.0),
                 ageing_ms: u64::from(network.record.ageing) * 1000,
-                moves: entry.map_or(0, |entry| entry.moves),
+                moves: network.tables.mac.moves_of(mac),
                 taught: history.map(|history| lesson_row(&history.taught, &name_of)),
                 moved: history.map_or_else(Vec::new, |history| {
                     history.moves.iter().map(|lesson| lesson_row(lesson, &name_of)).collect()
@@ -239,15 +233,12 @@ fn ping(book: &Book, network: &Network, from: &Endpoint, to: &str) -> Result<Oct
 
 /// An address of the endpoint, of the same family as `to`.
 fn own_address(from: &Endpoint, to: IpAddr) -> Option<IpAddr> {
-    let all = [from.record.ip].into_iter().chain(from.record.more_ips.iter().copied());
-    all.map(|ip| ip.addr()).find(|ip| ip.is_ipv4() == to.is_ipv4())
+    from.addresses().map(|ip| ip.addr()).find(|ip| ip.is_ipv4() == to.is_ipv4())
 }
 
 /// The MAC address that a host of the network sends a packet for `ip` to.
 fn next_hop(network: &Network, ip: IpAddr) -> Option<MacAddr> {
-    let has = |endpoint: &&Endpoint| {
-        endpoint.record.ip.addr() == ip || endpoint.record.more_ips.iter().any(|other| other.addr() == ip)
-    };
+    let has = |endpoint: &&Endpoint| endpoint.addresses().any(|own| own.addr() == ip);
     if network.record.gateway == Some(ip) {
         return network.gateway_mac();
     }

@@ -412,8 +412,7 @@ impl Book {
                 let name = &endpoint.record.name;
                 names.ports.insert(endpoint.port(), name.clone());
                 names.stations.insert((network.id(), endpoint.record.mac), name.clone());
-                let ips = [endpoint.record.ip].into_iter().chain(endpoint.record.more_ips.iter().copied());
-                names.ips.extend(ips.map(|ip| ((network.id(), ip.addr()), name.clone())));
+                names.ips.extend(endpoint.addresses().map(|ip| ((network.id(), ip.addr()), name.clone())));
             }
         }
         names

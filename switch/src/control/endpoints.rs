@@ -59,6 +59,7 @@ impl Switch {
 impl Inner {
     fn connect(&self, book: &mut Book, name: &str, spec: &EndpointSpec) -> Result<EndpointInfo, Fault> {
         let network = book.network(name)?;
+        let name = &network.name().to_owned();
         let reference: NamespaceRef =
             spec.netns.parse().map_err(|error: ports::netns::BadNamespaceRef| Fault::Namespace(error.to_string()))?;
         if network.record.docker && spec.ip.is_none() {
@@ -322,13 +323,7 @@ pub(super) fn choose_mac(network: &Network, asked: Option<MacAddr>, ip: IpNet) -
     if network.record.options.mac == MacChoice::Random {
         return any_mac(network);
     }
-    let like_ip = match ip.addr() {
-        std::net::IpAddr::V4(ip) => MacAddr::from_ipv4(ip),
-        std::net::IpAddr::V6(ip) => {
-            let [.., a, b, c, d] = ip.octets();
-            MacAddr([0x02, 0x42, a, b, c, d])
-        }
-    };
+    let like_ip = MacAddr::like_ip(ip.addr());
     if network.owner_of(like_ip).is_none() { Ok(like_ip) } else { any_mac(network) }
 }
 

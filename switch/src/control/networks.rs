@@ -76,6 +76,9 @@ impl Switch {
     /// There is no such network; they are the same one; one has no gateway; the state cannot be written.
     pub fn peer(&self, a: &str, b: &str, allowed: bool) -> Result<(), Fault> {
         let mut book = self.0.open_book()?;
+        // By name, whatever they were called: names are what is kept of a peering.
+        let [a, b] = [book.network(a)?.name().to_owned(), book.network(b)?.name().to_owned()];
+        let (a, b) = (a.as_str(), b.as_str());
         let modes = [book.network(a)?.record.gateway_mode, book.network(b)?.record.gateway_mode];
         let refuse = |why| Err(Fault::BadPeering { a: a.to_owned(), b: b.to_owned(), why });
         if a == b {
@@ -199,6 +202,7 @@ impl Inner {
     /// Remove a network, and with `force` its endpoints.
     pub(super) fn remove(&self, book: &mut Book, name: &str, force: bool) -> Result<(), Fault> {
         let network = book.network(name)?;
+        let name = &network.name().to_owned();
         if let Some(first) = network.containers().next()
             && !force
         {

@@ -4,7 +4,6 @@
 //!
 //! Not done: `inhibit_ipv4` with a host end that has IPv6 addresses only; such a network has no host end.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -172,7 +171,7 @@ fn host_end(network: &NetworkRecord, port: u16) -> Option<EndpointRecord> {
         netns: NamespaceRef::Own.to_string(),
         ifname: host_ifname(network),
         ip,
-        mac: gateway_mac(ip.addr()),
+        mac: MacAddr::like_ip(ip.addr()),
         kind: PortKind::Tap,
         offload: true,
         pinned: true,
@@ -184,17 +183,6 @@ fn host_end(network: &NetworkRecord, port: u16) -> Option<EndpointRecord> {
         role: Role::Gateway,
         docker: None,
     })
-}
-
-/// The MAC address reads like the IP address, as docker0's does.
-fn gateway_mac(ip: IpAddr) -> MacAddr {
-    match ip {
-        IpAddr::V4(ip) => MacAddr::from_ipv4(ip),
-        IpAddr::V6(ip) => {
-            let [.., a, b, c, d] = ip.octets();
-            MacAddr([0x02, 0x42, a, b, c, d])
-        }
-    }
 }
 
 /// The name the user chose, or one that reads like the network's name or id.

@@ -21,7 +21,7 @@ use trace::{RawRecord, Record};
 use super::Fault;
 use super::memory::Memory;
 use super::names::NameBook;
-use super::trace_reader::{Item, LossCount, TraceReader};
+use super::trace_reader::{Item, LossCount, NamedFilter, TraceReader};
 use crate::engine::tracer::RING_RECORDS;
 use crate::engine::{Engine, Lesson, TraceSink};
 
@@ -144,7 +144,7 @@ impl TraceHub {
         }
         let sink = self.pump(&mut readers)?;
         let names = self.names();
-        let reader = self.add(&mut readers, &sink, filter.with_addresses(&*names), READER_RECORDS);
+        let reader = self.add(&mut readers, &sink, filter, &names, READER_RECORDS);
         self.admit(&readers, &names);
         Ok(reader)
     }
@@ -189,17 +189,20 @@ impl TraceHub {
         Ok(records)
     }
 
-    /// How many records are kept, at most; 0 when the recorder is off.
-    pub(super) fn recording(&self) -> usize {
-        lock(&self.readers).recorder.limit
-    }
-
-    fn add(self: &Arc<Self>, readers: &mut Readers, sink: &TraceSink, filter: Filter, capacity: usize) -> TraceReader {
+    fn add(
+        self: &Arc<Self>,
+        readers: &mut Readers,
+        sink: &TraceSink,
+        filter: &Filter,
+        names: &Arc<NameBook>,
+        capacity: usize,
+    ) -> TraceReader {
         let (sender, items) = channel::bounded(capacity);
         let key = readers.next_key;
         readers.next_key += 1;
         let count = Arc::new(LossCount::of(sink));
         readers.list.push(Subscriber { key, filter: filter.clone(), items: sender, count: Arc::clone(&count) });
+        let filter = Mutex::new(NamedFilter::new(filter, names));
         TraceReader { items, key, filter, count, told: AtomicU64::new(0), hub: Arc::clone(self) }
     }
 
@@ -342,7 +345,7 @@ fn remember(hub: &Weak<TraceHub>, lessons: &Receiver<Lesson>) {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use frame::{FrameNumber, Verdict};
+    use frame::{FrameNumber, NetworkId, Verdict};
     use trace::{Loss, Snap};
 
     use super::super::trace_reader::Quiet;
@@ -352,7 +355,7 @@ pub(super) mod tests {
     pub(in crate::control) fn reader(capacity: usize) -> (Arc<TraceHub>, TraceReader) {
         let hub = Arc::new(TraceHub::new(Weak::new(), channel::never()));
         let sink = TraceSink::new(1, 1, Admission::everything());
-        let reader = hub.add(&mut lock(&hub.readers), &sink, Filter::parse("").unwrap(), capacity);
+        let reader = hub.add(&mut lock(&hub.readers), &sink, &Filter::parse("").unwrap(), &hub.names(), capacity);
         (hub, reader)
     }
 
@@ -399,6 +402,29 @@ pub(super) mod tests {
         pass(&hub, 4..=5);
         assert_eq!(reader.loss(), Some(Loss { lost: 3 }));
         assert_eq!((heard(&reader), reader.loss()), (Ok((4, 3)), None));
+    }
+
+    #[test]
+    fn a_filter_knows_the_addresses_of_who_comes_later() {
+        let (hub, _) = reader(1);
+        let sink = TraceSink::new(1, 1, Admission::everything());
+        let filter = Filter::parse("host web").unwrap();
+        let reader = hub.add(&mut lock(&hub.readers), &sink, &filter, &hub.names(), 2);
+        // ARP, who has 10.0.0.9: web's MAC address is nowhere in it.
+        let mut request = vec![0xff; 6];
+        request.extend([2, 0, 0, 0, 0, 1, 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
+        request.extend([2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9]);
+        let pass = |number| {
+            let record = RawRecord { snap: Snap::of(&request), network: NetworkId(1), ..of_number(number) };
+            hub.distribute([Arc::new(record)].into_iter());
+        };
+        pass(1);
+        assert_eq!(heard(&reader), Err(Quiet::Timeout));
+        let mut names = NameBook::default();
+        names.ips.insert((NetworkId(1), [10, 0, 0, 9].into()), "web".to_owned());
+        hub.rename(names);
+        pass(2);
+        assert_eq!(heard(&reader), Ok((2, 0)));
     }
 
     #[test]

@@ -63,11 +63,34 @@ impl LossCount {
     }
 }
 
+/// A filter that names endpoints by their IP addresses knows them as the book of names has them.
+pub(super) struct NamedFilter {
+    filter: Filter,
+    names: Arc<NameBook>,
+}
+
+impl NamedFilter {
+    pub(super) fn new(filter: &Filter, names: &Arc<NameBook>) -> Self {
+        Self { filter: filter.with_addresses(&**names), names: Arc::clone(names) }
+    }
+
+    /// Does it match a record with the names of its time?
+    fn matches(&mut self, record: &Record, names: &Arc<NameBook>) -> bool {
+        if !Arc::ptr_eq(&self.names, names) {
+            self.names = Arc::clone(names);
+            if self.filter.names_hosts() {
+                self.filter = self.filter.with_addresses(&**names);
+            }
+        }
+        self.filter.matches(record)
+    }
+}
+
 /// One reader of the trace. Dropping it ends its trace.
 pub struct TraceReader {
     pub(super) items: Receiver<Item>,
     pub(super) key: u64,
-    pub(super) filter: Filter,
+    pub(super) filter: Mutex<NamedFilter>,
     pub(super) count: Arc<LossCount>,
     /// The largest count that this reader has heard.
     pub(super) told: AtomicU64,
@@ -97,7 +120,7 @@ impl TraceReader {
                 RecvTimeoutError::Disconnected => Quiet::Ended,
             })?;
             let record = item.record(&self.hub.memory);
-            if !self.filter.matches(&record) {
+            if !lock(&self.filter).matches(&record, &item.names) {
                 continue;
             }
             // A loss may have been told while this record waited: the count never goes back.

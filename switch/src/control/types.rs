@@ -22,7 +22,10 @@
 //! | `POST /v1/faults` | [`FaultSpec`] | [`FaultRow`] |
 //! | `DELETE /v1/faults`, `/v1/faults/{id or port}` | | `[`[`FaultRow`]`]` |
 //! | `POST /v1/clock/warp` | [`WarpSpec`] | `[`[`WarpRow`]`]` |
-//! | `GET /v1/trace` | | one `trace::Record` a line, for as long as the client reads |
+//! | `GET /v1/trace` (`?filter=F`) | | one `trace::Record` a line, for as long as the client reads, or `{"lost":N}` |
+//! | `GET /v1/records` (`?filter=F&since=N&last=N`) | | `[trace::Record]` of the recorder's |
+//! | `GET /v1/why` (`?station=S&network=NAME`) | | `[`[`WhyRow`]`]` |
+//! | `POST /v1/explain` | [`ExplainSpec`] | a list of `trace::Record`s for each frame |
 //!
 //! A refusal is a 4xx or 5xx status with [`Refusal`].
 

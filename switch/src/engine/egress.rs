@@ -15,7 +15,7 @@ use ports::Port;
 use ports::port::Stop;
 
 use super::clock::Clock;
-use super::counters::{PerWorker, PortCount};
+use super::counters::{DropCount, PerWorker, PortCount};
 use super::line::held::OpenLine;
 use super::tables::Snapshot;
 use super::tracer::Tracing;
@@ -144,21 +144,12 @@ impl Egress {
         }
         let Some(slot) = self.slots.get_mut(port.index()).and_then(Option::as_mut) else { return };
         if !picks.is_empty() {
-            self.lost.clear();
-            let fault = send(slot.queue.as_mut(), batch, &picks, &mut self.scratch, &mut self.lost);
-            account(slot, self.worker, batch, &picks, &self.lost);
             let drops = snapshot.network_of(port).and_then(|view| view.tables.drops.of(self.worker));
-            for (_, reason) in &self.lost {
-                if let Some(drops) = drops {
-                    drops.add(*reason, 1);
-                }
-            }
+            let fault = send_counted(slot, self.worker, batch, &picks, &mut self.scratch, &mut self.lost, drops);
             if tracing.is_telling() {
                 tell(port, lane, &picks, &self.lost, tracing);
             }
-            if let Some(error) = fault.filter(|error| error.kind() != io::ErrorKind::NetworkDown) {
-                self.failed.push((port, error));
-            }
+            self.failed.extend(fault.map(|error| (port, error)));
             picks.clear();
         }
         *slot.lane(lane) = picks; // keeps its room
@@ -167,6 +158,28 @@ impl Egress {
 
 /// Frames that did not leave: their places among the picks, and why.
 type Lost = Vec<(usize, DropReason)>;
+
+/// Send the picked frames and count them; what did not leave is in `lost`. What the port failed of, if it must be closed.
+fn send_counted(
+    slot: &mut Slot,
+    worker: usize,
+    batch: &Batch,
+    picks: &[u16],
+    scratch: &mut Batch,
+    lost: &mut Lost,
+    drops: Option<&DropCount>,
+) -> Option<io::Error> {
+    lost.clear();
+    let fault = send(slot.queue.as_mut(), batch, picks, scratch, lost);
+    account(slot, worker, batch, picks, lost);
+    for (_, reason) in &*lost {
+        if let Some(drops) = drops {
+            drops.add(*reason, 1);
+        }
+    }
+    // A port that is down is no port that failed: it comes up again.
+    fault.filter(|error| error.kind() != io::ErrorKind::NetworkDown)
+}
 
 /// Count what left and what could not.
 fn account(slot: &Slot, worker: usize, batch: &Batch, picks: &[u16], lost: &Lost) {

@@ -10,7 +10,7 @@
 //! switch/engine/journey.rs     the journey of one frame:
 //!    1 forwarding/admit.rs     runt, giant, bad source                -> Drop(reason)
 //!    2 forwarding/guard.rs     guarded port: another's IP address     -> Drop(reason)
-//!      engine/hub.rs          mode=hub                               -> every other port, and that is all
+//!      engine/hub.rs         mode=hub                               -> every other port, and that is all
 //!    3 forwarding/learn.rs     source MAC -> MAC table                -> New | Refreshed | Moved{from} | Refused(why)
 //!    4 arp/responder.rs        ARP that the switch itself can answer  -> Answered
 //!    5 forwarding/lookup.rs    destination MAC                        -> Known | Gateway | Group | Unknown | SamePort
@@ -99,8 +99,9 @@ fn decide<O: Observer>(
     let before = if O::ENABLED { view.tables.mac.row(header.source, now) } else { None };
     let learned = learn_sought(&view.tables.mac, sought.source, ingress.port, now);
     observer.step(Step::Learned(learned));
-    if O::ENABLED {
-        observer.table(context.table_around(&header, before, None));
+    let table = O::ENABLED.then(|| context.table_around(&header, before));
+    if let Some(table) = table {
+        observer.table(table);
     }
     match learned {
         Learned::New | Learned::Replaced { .. } | Learned::Moved { .. } => {
@@ -116,8 +117,8 @@ fn decide<O: Observer>(
     }
     let found = look_up_sought(&view.tables.mac, header.destination, sought.destination, Some(ingress.port), now);
     observer.step(Step::LookedUp(found));
-    if O::ENABLED {
-        observer.table(context.table_around(&header, before, Some(header.destination)));
+    if let Some(table) = table {
+        observer.table(TableView { destination: view.tables.mac.row(header.destination, now), ..table });
     }
     if let Some(verdict) = ingress.isolation.and_then(|isolation| isolate(found, isolation)) {
         observer.step(Step::Isolated);
@@ -145,13 +146,13 @@ impl Context<'_> {
         }
     }
 
-    /// The MAC table's rows as they are now, and that of the source as it was before.
-    fn table_around(&self, header: &EthernetHeader, before: Option<Row>, looked_up: Option<MacAddr>) -> TableView {
+    /// The MAC table as it is now, with the row of the source, also as it was before.
+    fn table_around(&self, header: &EthernetHeader, before: Option<Row>) -> TableView {
         let table = &self.view.tables.mac;
         TableView {
             source_before: before,
             source_after: table.row(header.source, self.now),
-            destination: looked_up.and_then(|mac| table.row(mac, self.now)),
+            destination: None,
             entries: table.len() as u32,
             capacity: table.capacity() as u32,
             on_port: table.learned_on(self.ingress.port),

@@ -108,6 +108,7 @@ impl View {
     /// So many events did not come.
     pub(super) fn loss(&mut self, count: u64) -> String {
         let line = format!("-- {count} change{} lost: the table is read anew --", if count == 1 { "" } else { "s" });
+        self.rows.clear();
         self.keep(line.clone());
         line
     }

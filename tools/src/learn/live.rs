@@ -177,10 +177,15 @@ fn run_lanyard(words: &[String], line: &str) -> std::io::Result<Outcome> {
     for mut pipe in pipes.into_iter().flatten() {
         let sender = sender.clone();
         thread::spawn(move || {
-            let mut octets = Vec::new();
-            let _ = (&mut pipe).take(MOST_OUTPUT as u64).read_to_end(&mut octets); // what came so far is what there is
-            let _ = sender.send(octets);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // whoever prints more is not stopped by it
+            let (mut piece, mut left) = ([0; 4096], MOST_OUTPUT);
+            while let Ok(octets @ 1..) = pipe.read(&mut piece) {
+                // Whoever prints more is not stopped by it.
+                let kept = octets.min(left);
+                left -= kept;
+                if kept > 0 && sender.send(piece[..kept].to_vec()).is_err() {
+                    return;
+                }
+            }
         });
     }
     drop(sender);

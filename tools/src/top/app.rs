@@ -11,7 +11,7 @@ use trace::Filter;
 use super::feed::{Feed, Item};
 use super::rates::Rates;
 use super::source::{News, Wish};
-use super::why;
+use crate::why::story;
 
 /// The parts of the screen, in the order of Tab.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,7 +121,7 @@ impl App {
             let (title, lines) = match answer {
                 Ok(rows) => {
                     let title = rows.first().map_or_else(|| "why".to_owned(), |row| format!("why {}", row.mac));
-                    (title, why::rows(&rows))
+                    (title, story(&rows))
                 }
                 Err(refusal) => ("why".to_owned(), vec![refusal]),
             };

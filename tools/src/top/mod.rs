@@ -7,7 +7,6 @@
 //! | [`view`] | how does that become a screen? |
 //! | [`feed`] | which decisions are shown, and what happens while they are held still? |
 //! | [`rates`] | how fast do counters move? |
-//! | [`why`] | how is the history of a row told? |
 //! | [`source`] | where does the news come from? |
 //!
 //! Not done: a mouse.
@@ -19,7 +18,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod view;
-mod why;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;

@@ -104,7 +104,7 @@ impl Desk {
     }
 
     async fn work(&self, mut wishes: UnboundedReceiver<Wish>) {
-        let (mut filter, mut lines) = (String::new(), None);
+        let (mut filter, mut lines, mut refused) = (String::new(), None, String::new());
         let mut next = tokio::time::Instant::now();
         loop {
             tokio::select! {
@@ -113,7 +113,7 @@ impl Desk {
                     None => return,
                     Some(Wish::Filter(text)) => {
                         filter = text;
-                        lines = self.listen(&filter).await;
+                        (lines, refused) = self.listen(&filter).await;
                     }
                     Some(Wish::Why { network, station }) => self.why(&network, &station).await,
                 },
@@ -123,22 +123,19 @@ impl Desk {
                 },
                 () = tokio::time::sleep_until(next) => {
                     if lines.is_none() {
-                        lines = self.listen(&filter).await;
+                        (lines, refused) = self.listen(&filter).await;
                     }
-                    next = tokio::time::Instant::now() + self.tables().await;
+                    next = tokio::time::Instant::now() + self.tables(&refused).await;
                 }
             }
         }
     }
 
-    /// The trace from now on; what is in its way is told with the tables, which meet the same.
-    async fn listen(&self, filter: &str) -> Option<Lines> {
+    /// The trace from now on, or what is in its way.
+    async fn listen(&self, filter: &str) -> (Option<Lines>, String) {
         match self.client.stream(&format!("/v1/trace?filter={}", segment(filter))).await {
-            Ok(lines) => Some(lines),
-            Err(failure) => {
-                self.tell(|news| news.fault = Some(text(&failure)));
-                None
-            }
+            Ok(lines) => (Some(lines), String::new()),
+            Err(failure) => (None, text(&failure)),
         }
     }
 
@@ -151,13 +148,14 @@ impl Desk {
         });
     }
 
-    /// Ask for the tables; how long to wait before the next time.
-    async fn tables(&self) -> Duration {
+    /// Ask for the tables; how long to wait before the next time. The screen hears what is in their way, or in the trace's:
+    /// `refused`.
+    async fn tables(&self, refused: &str) -> Duration {
         let asked = Instant::now();
         match self.all_tables().await {
             Ok(tables) => self.tell(|news| {
                 news.tables = Some((tables, asked));
-                news.fault = Some(String::new());
+                news.fault = Some(refused.to_owned());
             }),
             Err(failure) => self.tell(|news| news.fault = Some(text(&failure))),
         }

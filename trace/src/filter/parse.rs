@@ -473,7 +473,7 @@ impl<'a> Parser<'a> {
             .ok_or_else(|| self.refuse(&token, format!("'{word}' is no number from {low} to {high}")))
     }
 
-    /// `N` or `N-M`, though `portrange` wants both.
+    /// `N` or `N-M`.
     fn range<N>(&mut self, before: &str, what: &str, low: N, high: N) -> Result<(N, N), FilterError>
     where
         N: FromStr + PartialOrd + std::fmt::Display + Copy,

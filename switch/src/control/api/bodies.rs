@@ -41,17 +41,26 @@ pub(super) fn fault(fault: &Fault) -> Response {
     refuse(status, fault.to_string())
 }
 
-/// Read a body as JSON.
+/// Read a body of at most [`BODY_OCTETS`] as JSON.
+///
+/// # Errors
+/// As [`read_up_to`].
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    read_up_to(body, BODY_OCTETS).await
+}
+
+/// Read a body of at most `most` octets as JSON.
 ///
 /// # Errors
 /// The refusal: it is too long (413), too slow (408), or not what is asked for (400).
-pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
-    let octets = tokio::time::timeout(READ_TIMEOUT, collect(body)).await;
+pub(super) async fn read_up_to<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Box<Response>> {
+    let octets = tokio::time::timeout(READ_TIMEOUT, collect(body, most)).await;
     let refused = |status, line: &str| Err(Box::new(refuse(status, line)));
     let octets = match octets {
         Ok(Ok(octets)) => octets,
         Ok(Err(TooLong)) => {
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is longer than 64 KiB: send less");
+            let line = format!("the request is longer than {} KiB: send less", most >> 10);
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, &line);
         }
         Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the request did not arrive within 5 seconds"),
     };
@@ -65,14 +74,14 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
 struct TooLong;
 
 /// What breaks off is read as far as it came: it will be no JSON.
-async fn collect(mut body: Body) -> Result<Vec<u8>, TooLong> {
+async fn collect(mut body: Body, most: usize) -> Result<Vec<u8>, TooLong> {
     let mut octets = Vec::new();
-    if body.size_hint().lower() > BODY_OCTETS as u64 {
+    if body.size_hint().lower() > most as u64 {
         return Err(TooLong);
     }
     while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         if let Ok(data) = frame.into_data() {
-            if octets.len() + data.len() > BODY_OCTETS {
+            if octets.len() + data.len() > most {
                 return Err(TooLong);
             }
             octets.extend_from_slice(&data);

@@ -77,7 +77,7 @@ fn feed(mut reader: CacheReader, lines: &mpsc::Sender<Bytes>, stopped: &watch::R
             Err(Quiet::Ended) => return,
         };
         let loss = reader.loss().map(|lost| Loss { lost }.to_json_line());
-        for line in loss.into_iter().chain(line) {
+        for line in line.into_iter().chain(loss) {
             if lines.blocking_send(line.into()).is_err() {
                 return;
             }

@@ -14,6 +14,8 @@ use crate::control::types::ExplainSpec;
 
 /// Records that one answer holds unless fewer are asked for.
 const MOST_RECORDS: usize = 65_536;
+/// Octets of a question: 1,024 frames of the usual MTU, two digits an octet.
+const QUESTION_OCTETS: usize = 4 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +84,7 @@ pub(super) async fn why(State(context): State<Context>, question: Question<WhyQu
 
 /// `POST /v1/explain`
 pub(super) async fn explain(State(context): State<Context>, body: Body) -> Response {
-    match bodies::read::<ExplainSpec>(body).await {
+    match bodies::read_up_to::<ExplainSpec>(body, QUESTION_OCTETS).await {
         Ok(spec) if spec.frames.iter().any(|frame| frame.0.is_empty()) => {
             refuse(StatusCode::BAD_REQUEST, "a frame without octets is none")
         }

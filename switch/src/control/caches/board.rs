@@ -5,7 +5,7 @@
 //! lasts; where it did not, the next news tells: only who was asked has probes, and only DELAY turns into a PROBE that has
 //! been sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use frame::{Millis, NetworkId, PortId};
@@ -148,7 +148,8 @@ impl Board {
             Ok(rows) => (rows, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let gone: Vec<IpAddr> = cache.rows.keys().filter(|ip| rows.iter().all(|row| row.ip != **ip)).copied().collect();
+        let found: HashSet<IpAddr> = rows.iter().map(|row| row.ip).collect();
+        let gone: Vec<IpAddr> = cache.rows.keys().filter(|ip| !found.contains(ip)).copied().collect();
         if error != cache.error {
             cache.error.clone_from(&error);
             let told = error.map(|error| CacheEvent { error: Some(error), ..blank(&cache.host, at) });

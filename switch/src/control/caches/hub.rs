@@ -69,6 +69,7 @@ pub struct CacheReader {
     lost: Arc<AtomicU64>,
     told: u64,
     key: u64,
+    network: Option<NetworkId>,
     switch: Weak<Inner>,
 }
 
@@ -88,7 +89,7 @@ impl CacheHub {
         hub.next_key += 1;
         hub.readers.push(Subscriber { key, network, events: sender, lost: Arc::clone(&lost) });
         let first = hub.board.rows(network, inner.moment()).into_iter();
-        Ok(CacheReader { first, events, lost, told: 0, key, switch: Arc::downgrade(inner) })
+        Ok(CacheReader { first, events, lost, told: 0, key, network, switch: Arc::downgrade(inner) })
     }
 
     /// Keep the last [`RECORDED`] changes from now on, or no longer.
@@ -244,8 +245,8 @@ fn listen(inner: &Weak<Inner>, mut monitor: NeighborMonitor) {
         if let Err(errno) = poll(&mut [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)], timeout)
             && errno != nix::errno::Errno::EINTR
         {
-            tracing::error!("the neighbor caches are no longer watched: {errno}");
-            thread::sleep(TURN);
+            tracing::error!("the news of neighbor caches cannot be waited for: {errno}");
+            thread::sleep(Duration::from_secs(1));
         }
         let Some(inner) = inner.upgrade() else { return };
         let mut hub = lock(&inner.caches.0);
@@ -278,10 +279,20 @@ impl CacheReader {
         Ok((*event).clone())
     }
 
-    /// How many events were lost so far, if that has not been told yet. From now on it has.
+    /// How many events were lost so far, if that has not been told yet. From now on it has, and everything that is there
+    /// follows once more, as at the beginning of the watch.
     pub fn loss(&mut self) -> Option<u64> {
-        let lost = self.lost.load(Ordering::Relaxed);
-        (std::mem::replace(&mut self.told, lost) < lost).then_some(lost)
+        if self.lost.load(Ordering::Relaxed) == self.told {
+            return None;
+        }
+        if let Some(inner) = self.switch.upgrade() {
+            // Under the hub's lock nothing is added to the queue between its end and the look at the board.
+            let hub = lock(&inner.caches.0);
+            self.events.try_iter().for_each(drop);
+            self.first = hub.board.rows(self.network, inner.moment()).into_iter();
+        }
+        self.told = self.lost.load(Ordering::Relaxed);
+        Some(self.told)
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! A frame that is late counts as sent when it goes under way, in its record; the port's counters count it when it leaves.
 
+use frame::step::Injected;
 use frame::{Batch, DropReason, PortId, Step};
 
 use super::super::line::Way;
 use super::super::tables::Snapshot;
 use super::super::tracer::Tracing;
-use super::{Egress, Lane, account, send};
+use super::{Egress, Lane, send_counted};
 
 impl Egress {
     /// Is any line bad?
@@ -47,13 +48,16 @@ impl Egress {
         for index in picks {
             let frame = &batch[*index as usize];
             let fate = open.line.fate(Way::Out, network, port, frame, now);
-            for what in fate.told() {
+            let met = open.outward.meet(frame, &fate, Some((lane, *index)), nanos);
+            let overflowed = met.contains(&Injected::Overflowed);
+            for what in met {
                 tracing.add(lane, *index, Step::Faulted { port, what });
             }
-            if !fate.lost && !fate.is_prompt() {
+            if overflowed {
+                tracing.add(lane, *index, Step::NotSent { port, reason: DropReason::FaultInjected });
+            } else if !fate.lost && !fate.is_prompt() {
                 tracing.add(lane, *index, Step::Sent { port });
             }
-            open.outward.meet(frame, &fate, Some((lane, *index)), nanos);
         }
         self.send_through(port, snapshot, tracing);
     }
@@ -88,14 +92,7 @@ impl Egress {
                 break;
             }
             let picks: Vec<u16> = (0..open.out.len() as u16).collect();
-            self.lost.clear();
-            let fault = send(slot.queue.as_mut(), &open.out, &picks, &mut self.scratch, &mut self.lost);
-            account(slot, self.worker, &open.out, &picks, &self.lost);
-            for (_, reason) in &self.lost {
-                if let Some(drops) = drops {
-                    drops.add(*reason, 1);
-                }
-            }
+            let fault = send_counted(slot, self.worker, &open.out, &picks, &mut self.scratch, &mut self.lost, drops);
             for (place, (lane, index)) in
                 origins.iter().enumerate().filter_map(|(place, origin)| Some((place, (*origin)?)))
             {
@@ -105,9 +102,7 @@ impl Egress {
                 };
                 tracing.add(lane, index, step);
             }
-            if let Some(error) = fault.filter(|error| error.kind() != std::io::ErrorKind::NetworkDown) {
-                self.failed.push((port, error));
-            }
+            self.failed.extend(fault.map(|error| (port, error)));
         }
         slot.line = Some(open);
     }

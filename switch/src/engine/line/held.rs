@@ -78,8 +78,14 @@ pub(in crate::engine) struct Held {
 }
 
 impl Held {
-    /// A frame meets its fate at `now`, in nanoseconds. `origin` is where its record is, should it go at once.
-    pub(in crate::engine) fn meet(&mut self, frame: &Frame, fate: &Fate, origin: Option<(Lane, u16)>, now: u64) {
+    /// A frame meets its fate at `now`, in nanoseconds; what that is. `origin` is where its record is, should it go at once.
+    pub(in crate::engine) fn meet(
+        &mut self,
+        frame: &Frame,
+        fate: &Fate,
+        origin: Option<(Lane, u16)>,
+        now: u64,
+    ) -> Vec<Injected> {
         let mut octets = frame.octets().to_vec();
         if let Some((octet, bit)) = fate.bit
             && let Some(octet) = octets.get_mut(octet)
@@ -94,28 +100,35 @@ impl Held {
             let mut second = told.clone();
             second[0] = Injected::Copy;
             let second = Passed { octets: octets.clone(), offload, told: second, lost: false, origin: None };
-            self.send_on(Passed { octets, offload, told, lost: false, origin }, fate, now);
+            let met = self.send_on(Passed { octets, offload, told, lost: false, origin }, fate, now);
             self.send_on(second, &Fate { delay: fate.delay, ..Fate::default() }, now);
+            met
         } else {
-            self.send_on(Passed { octets, offload, told, lost: fate.lost, origin }, fate, now);
+            self.send_on(Passed { octets, offload, told, lost: fate.lost, origin }, fate, now)
         }
     }
 
-    fn send_on(&mut self, frame: Passed, fate: &Fate, now: u64) {
+    fn send_on(&mut self, frame: Passed, fate: &Fate, now: u64) -> Vec<Injected> {
+        let met = frame.told.clone();
         match fate.delay {
-            Some(delay) if !frame.lost => self.hold(frame, now + delay.0 * 1_000_000),
+            Some(delay) if !frame.lost => return self.hold(frame, now + delay.0 * 1_000_000),
             _ if fate.late && !frame.lost && self.late.is_none() => self.late = Some((now + LATEST, frame)),
             _ => self.let_through(frame),
         }
+        met
     }
 
-    fn hold(&mut self, frame: Passed, due: u64) {
+    fn hold(&mut self, frame: Passed, due: u64) -> Vec<Injected> {
         if self.waiting.len() >= HELD_FRAMES || self.octets + frame.octets.len() > HELD_OCTETS {
-            return self.let_through(Passed { told: vec![Injected::Overflowed], lost: true, ..frame });
+            let told = vec![Injected::Overflowed];
+            self.let_through(Passed { told: told.clone(), lost: true, ..frame });
+            return told;
         }
         self.octets += frame.octets.len();
         self.frames += 1;
+        let met = frame.told.clone();
         self.waiting.push(Reverse(Waiting(due, self.frames, frame)));
+        met
     }
 
     fn let_through(&mut self, frame: Passed) {
