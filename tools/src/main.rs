@@ -30,6 +30,8 @@ mod cli;
 mod client;
 mod clock;
 mod docker;
+#[cfg(test)]
+mod documents;
 mod duration;
 mod explain;
 mod failure;
