@@ -402,5 +402,10 @@ mod tests {
                 "data_sent": null, "table": null,
             })
         );
+        let document = include_str!("../../docs/trace.md");
+        let keys = serde_json::to_value(&line).unwrap();
+        for key in keys.as_object().unwrap().keys() {
+            assert!(document.contains(&format!("`{key}`")), "docs/trace.md has no `{key}`");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod properties;
 use frame::step::{LearnRefusal, Learned};
 use frame::{DropReason, FrameNumber, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
 
+use super::syntax::{ArpWord, Icmp6Word, IcmpWord, LearnedWord, VerdictWord, Way, Words};
 use super::*;
 use crate::record::{RawRecord, Snap};
 
@@ -390,5 +391,22 @@ fn what_a_frame_alone_does_not_answer_is_named() {
         ("frame 7", "frame 7"),
     ] {
         assert_eq!(Filter::parse(text).unwrap().beyond_the_frame().as_deref(), Some(named), "{text}");
+    }
+}
+
+#[test]
+fn the_document_has_every_word() {
+    let document = include_str!("../../../../docs/trace.md");
+    let sets = [
+        ArpWord::names().collect::<Vec<_>>(),
+        IcmpWord::names().collect(),
+        Icmp6Word::names().collect(),
+        VerdictWord::names().collect(),
+        LearnedWord::names().collect(),
+        Way::names().collect(),
+    ];
+    for word in sets.into_iter().flatten().filter(|word| !word.is_empty()) {
+        let stands = [format!("`{word}`"), format!(" {word}`"), format!("`{word} ")];
+        assert!(stands.iter().any(|code| document.contains(code)), "docs/trace.md has no `{word}`");
     }
 }
