@@ -12,7 +12,7 @@ use trace::{Octets, RawRecord, Record};
 use super::Fault;
 use super::book::{Book, Endpoint, Network};
 use super::names::NamesFor;
-use super::switch::{Inner, Switch};
+use super::switch::{Inner, Switch, lock};
 use super::types::{ExplainSpec, LessonRow, RefreshRow, WhyRow};
 use crate::engine::Lesson;
 use crate::engine::what_if::WhatIf;
@@ -98,6 +98,7 @@ impl Switch {
         let told: Vec<Vec<RawRecord>> = if spec.commit {
             frames.iter().map(|frame| self.0.engine.inject(port, &frame.0)).collect()
         } else {
+            let _one_at_a_time = lock(&self.0.asking);
             let mut what_if = WhatIf::of(&self.0.engine.snapshot(), network);
             let now = self.0.engine.clock().now();
             frames.iter().map(|frame| what_if.frame(port, &frame.0, now)).collect()

@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub(super) durable: bool,
     pub(super) hub: Arc<TraceHub>,
     pub(super) caches: CacheHub,
+    /// Held by whoever has copies of the tables to ask what would be: they may be as large as the tables.
+    pub(super) asking: Mutex<()>,
     book: Mutex<Book>,
     /// Let go at the end, so that another switch can have the folder.
     store: Mutex<Option<Store>>,
@@ -95,6 +97,7 @@ impl Switch {
             durable: store.is_some(),
             hub,
             caches: CacheHub::default(),
+            asking: Mutex::default(),
             book: Mutex::new(Book::resume(&state)),
             store: Mutex::new(store),
             outside: Mutex::default(),
