@@ -35,11 +35,16 @@ enum FaultCommand {
     /// Make a port's line bad
     #[command(after_help = "\
 Faults:
-  drop 10%           lose frames, by chance        drop every 5   exactly each 5th
-  delay 50ms         let them arrive later         delay 50ms 10ms   give or take
+  drop 10%           lose frames, by chance
+  drop every 5       lose exactly each 5th; 'every 5' for short
+  delay 50ms         let them arrive later; 'delay 50ms 10ms': give or take
   dup 5%             let them arrive twice
   reorder 5%         let them arrive behind the next one (or 50 ms later)
   corrupt 1%         turn one bit over, behind the Ethernet header
+  ... match FILTER   only frames that FILTER finds; the same as --match
+
+'dup', 'reorder' and 'corrupt' alone meet 1 % of the frames; 'drop' wants to be
+told how many. All but 'delay' take a share or 'every N'.
 
 The same seed and the same frames meet the same faults. Each way has its own
 dice: 'drop 10%' loses 10 % of what the endpoint sends and 10 % of what it gets.
@@ -51,7 +56,8 @@ that was turned over: 'corrupt' wants 'network connect --offload off'.
 Examples:
   lanyard fault add web drop 10%
   lanyard fault add blue/web delay 50ms 10ms --for 60s
-  lanyard fault add p3 drop every 2 --match 'icmp and host 10.20.0.3'
+  lanyard fault add p3 every 2 match icmp and host 10.20.0.3
+  lanyard fault add p3 dup --match 'arp or icmp'
   lanyard fault add web corrupt 1% --direction in --seed 7")]
     Add(AddArgs),
     /// List the faults that have not ended
@@ -82,8 +88,8 @@ struct AddArgs {
     /// The port, its endpoint, or NETWORK/ENDPOINT
     #[arg(value_name = "PORT", value_parser = NonEmptyStringValueParser::new())]
     port: String,
-    /// What it does, as below
-    #[arg(value_name = "FAULT", required = true, num_args = 1..=4)]
+    /// What it does, as below, and to which frames
+    #[arg(value_name = "FAULT", required = true, num_args = 1..)]
     fault: Vec<String>,
     /// Only to frames that this filter matches, in the words of 'lanyard trace' about packets
     #[arg(long = "match", value_name = "FILTER")]
@@ -125,12 +131,30 @@ pub(crate) fn run(client: &Client, args: FaultArgs) -> Result<(), Failure> {
     }
 }
 
+/// The words of a fault, and those of the filter behind `match`.
+fn parted(words: &str) -> (String, Option<String>) {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let end = words.iter().position(|word| *word == "match");
+    let (fault, filter) = words.split_at(end.unwrap_or(words.len()));
+    (fault.join(" "), filter.split_first().map(|(_, filter)| filter.join(" ")))
+}
+
 fn spec(args: AddArgs) -> Result<FaultSpec, Failure> {
+    let (fault, filter) = parted(&args.fault.join(" "));
+    let filter = match (filter, args.filter) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::Words("'match' and '--match' say the same: write one of them".to_owned()));
+        }
+        (Some(none), None) if none.is_empty() => {
+            return Err(Failure::Words("match which frames? write a filter behind it, as in 'match arp'".to_owned()));
+        }
+        (behind, option) => behind.or(option),
+    };
     Ok(FaultSpec {
         port: args.port,
-        fault: args.fault.join(" ").parse::<FaultKind>().map_err(Failure::Words)?,
+        fault: fault.parse::<FaultKind>().map_err(Failure::Words)?,
         direction: args.direction,
-        filter: args.filter,
+        filter,
         for_ms: args.time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         seed: args.seed,
     })
@@ -189,9 +213,25 @@ mod tests {
         assert_eq!(spec.filter.as_deref(), Some("arp"));
         let spec = read("lanyard fault add p3 drop every 5").unwrap();
         assert_eq!((spec.for_ms, spec.seed, spec.direction, spec.filter), (None, None, Direction::Both, None));
+        for (words, fault, filter) in [
+            ("every 5", "drop every 5", None),
+            ("dup", "dup 1%", None),
+            ("reorder", "reorder 1%", None),
+            ("corrupt", "corrupt 1%", None),
+            ("drop 10% match icmp and host 10.20.0.3", "drop 10%", Some("icmp and host 10.20.0.3")),
+            ("dup match arp", "dup 1%", Some("arp")),
+            ("delay 50ms 10ms match not arp --for 60s", "delay 50ms 10ms", Some("not arp")),
+        ] {
+            let spec = read(&format!("lanyard fault add web {words}")).unwrap();
+            assert_eq!((spec.fault.to_string().as_str(), spec.filter.as_deref()), (fault, filter), "{words}");
+        }
         for (words, says) in [
             ("lanyard fault add web", "FAULT"),
-            ("lanyard fault add web drop", "say how often"),
+            ("lanyard fault add web drop", "say how many frames are lost"),
+            ("lanyard fault add web drop match arp", "say how many frames are lost"),
+            ("lanyard fault add web dup match", "match which frames?"),
+            ("lanyard fault add web match arp", "it is empty"),
+            ("lanyard fault add web dup match arp --match icmp", "'match' and '--match'"),
             ("lanyard fault add web drop 101%", "0.0001% to 100%"),
             ("lanyard fault add web burn 5%", "drop every 5"),
             ("lanyard fault add web drop 5% --for soon", "as in 300s"),

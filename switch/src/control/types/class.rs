@@ -10,7 +10,8 @@ pub use crate::engine::line::spec::{Direction, FaultKind};
 pub struct FaultSpec {
     /// The port: `p3`, its endpoint's name, or `NETWORK/ENDPOINT`.
     pub port: String,
-    /// What it does: `drop 10%`, `drop every 5`, `delay 50ms 10ms`, `dup 5%`, `reorder 5%`, `corrupt 1%`.
+    /// What it does: `drop 10%`, `drop every 5` or `every 5`, `delay 50ms 10ms`, `dup 5%`, `reorder 5%`, `corrupt 1%`;
+    /// the last three alone meet 1 % of the frames.
     pub fault: FaultKind,
     /// To frames of which direction.
     #[serde(default)]

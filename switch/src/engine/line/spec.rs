@@ -1,5 +1,6 @@
-//! How is a bad line described? In a few words: `drop 10%`, `drop every 5`, `delay 50ms 10ms`, `dup 5%`, `reorder 5%`,
-//! `corrupt 1%`.
+//! How is a bad line described? In a few words: `drop 10%`, `drop every 5` or `every 5` for short, `delay 50ms 10ms`,
+//! `dup 5%`, `reorder 5%`, `corrupt 1%`. The last three need not say how often: then it is [`USUAL`]. Losing frames must: a
+//! slip would lose all, or so few that nobody sees it.
 //!
 //! Not done: bursts of loss (Gilbert), limits of the rate.
 
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const LONGEST_DELAY: Millis = Millis::from_secs(60);
 /// All frames, as a share.
 const WHOLE: u32 = 1_000_000;
+/// How many frames are doubled, overtaken or spoilt when nobody says: one in a hundred, as in tc-netem(8)'s examples.
+pub const USUAL: Often = Often::Share(WHOLE / 100);
 
 /// Which frames meet a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +60,7 @@ pub enum Direction {
     Both,
 }
 
-const HELP: &str = "write drop 10%, drop every 5, delay 50ms, delay 50ms 10ms, dup 5%, reorder 5% or corrupt 1%";
+const HELP: &str = "write drop 10%, drop every 5, every 5, delay 50ms, delay 50ms 10ms, dup 5%, reorder 5% or corrupt 1%";
 
 impl FromStr for FaultKind {
     type Err = String;
@@ -67,17 +70,18 @@ impl FromStr for FaultKind {
         let shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
         let wrong = |what: &str| format!("'{shown}' is no fault: {what}; {HELP}");
         let (name, rest) = words.split_first().ok_or_else(|| wrong("it is empty"))?;
-        if *name == "delay" {
-            return delay(rest).map_err(|what| wrong(&what));
-        }
+        let usually = |rest| if rest == [""; 0] { Ok(USUAL) } else { often(rest) };
         let kind = match *name {
-            "drop" => Self::Drop,
-            "dup" | "duplicate" => Self::Duplicate,
-            "reorder" => Self::Reorder,
-            "corrupt" => Self::Corrupt,
-            _ => return Err(wrong("nobody knows its first word")),
+            "delay" => delay(rest),
+            "drop" if rest.is_empty() => Err("say how many frames are lost".to_owned()),
+            "drop" => often(rest).map(Self::Drop),
+            "every" => often(&words).map(Self::Drop),
+            "dup" | "duplicate" => usually(rest).map(Self::Duplicate),
+            "reorder" => usually(rest).map(Self::Reorder),
+            "corrupt" => usually(rest).map(Self::Corrupt),
+            _ => Err("nobody knows its first word".to_owned()),
         };
-        often(rest).map(kind).map_err(|what| wrong(&what))
+        kind.map_err(|what| wrong(&what))
     }
 }
 
@@ -189,9 +193,16 @@ mod tests {
         ] {
             assert_eq!((text.parse(), kind.to_string().as_str()), (Ok(kind), text));
         }
-        for (text, same) in
-            [(" delay  1s 10ms  jitter ", "delay 1000ms 10ms"), ("duplicate 5.0%", "dup 5%"), ("drop 007%", "drop 7%")]
-        {
+        for (text, same) in [
+            (" delay  1s 10ms  jitter ", "delay 1000ms 10ms"),
+            ("duplicate 5.0%", "dup 5%"),
+            ("drop 007%", "drop 7%"),
+            ("every 5", "drop every 5"),
+            ("dup", "dup 1%"),
+            ("duplicate", "dup 1%"),
+            ("reorder", "reorder 1%"),
+            ("corrupt", "corrupt 1%"),
+        ] {
             assert_eq!(text.parse::<FaultKind>().map(|kind| kind.to_string()), Ok(same.to_owned()));
         }
     }
@@ -215,6 +226,14 @@ mod tests {
             "drop every",
             "drop every -5",
             "drop every 5 6",
+            "every",
+            "every 0",
+            "every 5%",
+            "every 5 6",
+            "every every 5",
+            "dup every",
+            "dup 0%",
+            "dup match arp",
             "drop 5% 6%",
             "delay",
             "delay 0ms",
@@ -232,13 +251,13 @@ mod tests {
             "drop\u{0}5%",
         ] {
             let why = text.parse::<FaultKind>().expect_err(text);
-            assert!(why.contains("drop every 5") && !why.contains('\n') && why.len() < 250, "{why}");
+            assert!(why.contains("drop every 5") && !why.contains('\n') && why.len() < 260, "{why}");
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "\\PC{0,40}|(drop|dup|delay|every|[0-9.%ms ]){0,8}") {
+        fn nothing_makes_it_panic(text in "\\PC{0,40}|(drop|dup|delay|every|reorder|[0-9.%ms ]){0,8}") {
             if let Ok(kind) = text.parse::<FaultKind>() {
                 prop_assert_eq!(kind.to_string().parse(), Ok(kind));
             }
