@@ -312,6 +312,14 @@ pub enum Fault {
         /// How many that is.
         limit: usize,
     },
+    /// As many watch the hosts' neighbor caches as may.
+    #[error(
+        "the hosts' ARP caches are watched {limit} times already, which is the limit: end an 'arp watch', 'top' or 'ladder' first"
+    )]
+    TooManyWatches {
+        /// How many that is.
+        limit: usize,
+    },
     /// A capability is missing.
     #[error(
         "{what} is not permitted: it needs {capability}; run the daemon as root, or try 'lanyard lab', which needs no root"
@@ -391,7 +399,7 @@ impl Fault {
             | Self::IfnameTaken { .. }
             | Self::InUse { .. }
             | Self::NotRecording => 409,
-            Self::Stopping | Self::TooManyTraces { .. } => 503,
+            Self::Stopping | Self::TooManyTraces { .. } | Self::TooManyWatches { .. } => 503,
             Self::NotPermitted { .. }
             | Self::NoTun { .. }
             | Self::NoXdp { .. }
@@ -422,6 +430,7 @@ mod tests {
             (Fault::NoXdp { why: "no AF_XDP".to_owned() }, 500, "no AF_XDP: use --kind veth"),
             (Fault::TooMany { what: "ports", limit: 4096 }, 409, "all the 4096 ports"),
             (Fault::TooManyTraces { limit: 16 }, 503, "16 traces are read already, which is the limit: end one first"),
+            (Fault::TooManyWatches { limit: 8 }, 503, "ARP caches are watched 8 times already, which is the limit"),
             (Fault::Stopping, 503, "stopping"),
         ];
         for (fault, status, says) in table {

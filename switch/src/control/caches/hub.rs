@@ -81,7 +81,7 @@ impl CacheHub {
     pub(super) fn subscribe(inner: &Arc<Inner>, network: Option<NetworkId>) -> Result<CacheReader, Fault> {
         let mut hub = lock(&inner.caches.0);
         if hub.readers.len() >= READERS {
-            return Err(Fault::TooManyTraces { limit: READERS });
+            return Err(Fault::TooManyWatches { limit: READERS });
         }
         hub.run(inner)?;
         let (sender, events) = channel::bounded(READER_EVENTS);
