@@ -27,6 +27,7 @@ use signal_hook::iterator::Signals;
 use super::plan::Plan;
 use super::scene::Scene;
 use super::world::{self, Host};
+use crate::cli::DEFAULT_SOCKET;
 use crate::failure::{Failure, print};
 use crate::table::{Lean, Table};
 
@@ -144,6 +145,18 @@ fn needed() -> Result<LabFile, Failure> {
     current().ok_or_else(|| Failure::Work("no lab is up: make one with 'lanyard lab up'".to_owned()))
 }
 
+/// What to type next. Every command finds the lab that is up by itself, unless a switch is at its usual place.
+fn hints(usual: &Path, socket: &Path) -> String {
+    let export = if usual.exists() {
+        format!("  export LANYARD_SOCKET={}   # another switch runs here, too\n", socket.display())
+    } else {
+        String::new()
+    };
+    format!(
+        "Try:\n  lanyard lab exec h1 -- ping -c1 10.0.1.12\n{export}  lanyard show mac\n  lanyard trace\n  lanyard lab down\n"
+    )
+}
+
 /// `lanyard lab up`
 pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
     if args.hosts < args.networks {
@@ -152,7 +165,7 @@ pub(crate) fn up(args: UpArgs) -> Result<(), Failure> {
         return Err(Failure::Words(why));
     }
     bring_up(&Plan::even(args.hosts, args.networks, 300))?;
-    print(&format!("{}\n{}", table(&needed()?.hosts), hints(&socket_of(&folder()))))
+    print(&format!("{}\n{}", table(&needed()?.hosts), hints(Path::new(DEFAULT_SOCKET), &socket_of(&folder()))))
 }
 
 /// Make a lab that stays.
@@ -199,13 +212,6 @@ fn start_keeper(folder: &Path, plan: &Plan) -> Result<(), Failure> {
     let _ = keeper.wait();
     let why = if answer.trim().is_empty() { "the lab's keeper ended before it was ready" } else { answer.trim() };
     Err(Failure::Work(why.to_owned()))
-}
-
-fn hints(socket: &Path) -> String {
-    format!(
-        "Try:\n  lanyard lab exec h1 -- ping -c1 10.0.1.12\n  export LANYARD_SOCKET={}\n  lanyard show mac\n  lanyard trace\n  lanyard lab down\n",
-        socket.display()
-    )
 }
 
 /// Make the folder, or take over what a killed keeper left in it, and hold it against every other `up` and `down` for as
@@ -389,4 +395,18 @@ pub(crate) fn take_down() -> Result<bool, Failure> {
     }
     let _ = fs::remove_dir_all(&folder); // there only if the keeper could not
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_named_only_beside_another_switch() {
+        let folder = tempfile::tempdir().unwrap();
+        let (usual, socket) = (folder.path().join("usual"), Path::new("/run/lab/control.sock"));
+        assert!(!hints(&usual, socket).contains("LANYARD_SOCKET"));
+        fs::write(&usual, "").unwrap();
+        assert!(hints(&usual, socket).contains("\n  export LANYARD_SOCKET=/run/lab/control.sock "));
+    }
 }
