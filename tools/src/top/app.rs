@@ -315,7 +315,7 @@ fn help() -> Mode {
         "",
         "Ports: what came in from the container and what went out to it, a second.",
         "MAC table: the bar is a row's age; when it is full, the row is forgotten.",
-        "Decisions: one frame a line; what the trace has lost is counted above.",
+        "Decisions: one frame a line; what was lost, or too fast, is counted above.",
     ];
     Mode::Read { title: "help".to_owned(), lines: lines.map(str::to_owned).to_vec(), above: 0 }
 }

@@ -74,6 +74,8 @@ pub(super) struct Feed {
     waiting: VecDeque<String>,
     /// Of what came since, what did not even wait.
     missed: u64,
+    /// What came too fast to be shown at any time.
+    unseen: u64,
     paused: bool,
     next: u64,
     /// The line that is looked at; `None` for whichever is the newest.
@@ -91,6 +93,7 @@ impl Feed {
                 self.missed += 1;
             }
         } else {
+            self.unseen += skipped;
             lines.into_iter().for_each(|line| self.show(line));
         }
     }
@@ -107,7 +110,7 @@ impl Feed {
     pub(super) fn pause(&mut self) {
         self.paused = !self.paused;
         if !self.paused {
-            self.missed = 0;
+            self.unseen += std::mem::take(&mut self.missed);
             for line in std::mem::take(&mut self.waiting) {
                 self.show(line);
             }
@@ -130,6 +133,11 @@ impl Feed {
     /// How many wait, and how many came and went meanwhile.
     pub(super) fn behind(&self) -> (usize, u64) {
         (self.waiting.len(), self.missed)
+    }
+
+    /// How many came and went before they could be shown, in all.
+    pub(super) fn unseen(&self) -> u64 {
+        self.unseen
     }
 
     /// Forget everything: another filter shows other frames.
@@ -245,8 +253,14 @@ pub(super) mod tests {
         assert_eq!(numbers(&mut feed, 1), [(17, true)]);
         feed.pause();
         feed.take((0..KEPT as u64 + 5).map(|number| line(number, 0)), 3);
-        assert_eq!(feed.behind(), (KEPT, 8));
+        assert_eq!((feed.behind(), feed.unseen()), ((KEPT, 8), 0));
+        feed.pause();
+        assert_eq!((feed.behind(), feed.unseen()), ((0, 0), 8), "what passed by during a pause stays counted");
+        feed.take([line(1, 0)], 5);
+        assert_eq!(feed.unseen(), 13, "and so does what came too fast without one");
+        feed.pause();
         feed.clear();
+        assert_eq!(feed.unseen(), 0);
         assert!(feed.is_paused() && feed.window(5).is_empty());
     }
 

@@ -198,8 +198,9 @@ fn networks_are_gone_through_and_losses_and_faults_are_shown() {
     let lossy = screen(&mut app, 80, 24);
     assert!(lossy[0].contains("7 frames lost to the trace  no daemon"), "{}", lossy[0]);
     assert_eq!(find(&lossy, "-- 7"), "-- 7 frames lost to the trace here");
-    app.take(News { fault: Some(String::new()), ..News::default() });
-    assert!(!screen(&mut app, 80, 24)[0].contains("no daemon"));
+    app.take(News { fault: Some(String::new()), skipped: 12, ..News::default() });
+    let title = &screen(&mut app, 80, 24)[0];
+    assert!(!title.contains("no daemon") && title.contains("  12 came too fast to be shown  7 frames lost"), "{title}");
 }
 
 #[test]

@@ -145,6 +145,10 @@ fn title_line(app: &mut App, theme: Theme) -> Line<'static> {
             theme.tone(Tone::Caution).add_modifier(Modifier::BOLD),
         ));
     }
+    let unseen = app.feed.unseen();
+    if unseen > 0 {
+        spans.push(Span::styled(format!("  {unseen} came too fast to be shown"), theme.tone(Tone::Caution)));
+    }
     if !app.filter.is_empty() {
         spans.push(Span::raw(format!("  filter: {}", one_line(&app.filter))));
     }
