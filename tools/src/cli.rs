@@ -106,7 +106,11 @@ Examples:
   lanyard show ports
   lanyard show mac --network blue
   lanyard show drops --watch
-  lanyard show arp --json | jq '.[] | select(.conflicts != [])'")]
+  lanyard show mac --watch                  each row that comes, is refreshed or goes
+  lanyard show arp --json | jq '.[] | select(.conflicts != [])'
+
+'show mac --watch' looks four times a second: a row that comes and goes between
+two looks is not told. 'lanyard trace' tells every frame.")]
     Show(ShowArgs),
     /// Tell, frame by frame, what the switch decides
     Trace(TraceArgs),

@@ -5,12 +5,12 @@
 mod changes;
 
 use std::io::{self, IsTerminal};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
-use switch::control::types::{ArpRow, DropRow, MacRow, PortRow, WorkerRow};
+use switch::control::types::{ArpRow, ClockRow, DropRow, MacRow, PortRow, WorkerRow};
 
-use changes::Changes;
+use changes::{Changes, Look};
 
 use crate::cli::{ShowArgs, What};
 use crate::client::{self, Answer, Client, segment};
@@ -42,13 +42,15 @@ async fn watch(client: &Client, args: &ShowArgs, path: &str) -> Result<(), Failu
     let mut ticks = tokio::time::interval(if events { EVENT_INTERVAL } else { WATCH_INTERVAL });
     let mut changes = Changes::default();
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut first = true;
+    let (mut first, mut last) = (true, Instant::now());
     loop {
         ticks.tick().await;
+        let clocks = if events { clocks(client, args).await } else { Vec::new() };
         let answer = client.answer(Method::GET, path, None::<&()>).await?;
         let mut text = text(args, &answer)?;
         let news = if events {
-            changes.look(&answer.read::<Vec<MacRow>>()?, &trace::clock(now_unix_ns()))
+            let since = std::mem::replace(&mut last, Instant::now()).elapsed();
+            news(client, args, &mut changes, &answer.read::<Vec<MacRow>>()?, (&clocks, since)).await
         } else {
             Vec::new()
         };
@@ -70,6 +72,31 @@ async fn watch(client: &Client, args: &ShowArgs, path: &str) -> Result<(), Failu
     }
 }
 
+/// What has changed in the MAC table; where rows are gone, what tells why is asked for.
+async fn news(
+    client: &Client,
+    args: &ShowArgs,
+    changes: &mut Changes,
+    rows: &[MacRow],
+    (before, since): (&[ClockRow], Duration),
+) -> Vec<String> {
+    let (mut after, mut ports) = (Vec::new(), None);
+    if changes.misses(rows) {
+        after = clocks(client, args).await;
+        let answer = client.answer(Method::GET, &path_of("ports", args), None::<&()>).await;
+        ports = answer.and_then(|answer| answer.read::<Vec<PortRow>>()).ok();
+    }
+    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let look = Look { rows, before, after: &after, ports: ports.as_deref(), since_ms };
+    changes.look(&look, &trace::clock(now_unix_ns()))
+}
+
+/// The networks' clocks. Where they cannot be asked, why a row is gone stays open.
+async fn clocks(client: &Client, args: &ShowArgs) -> Vec<ClockRow> {
+    let answer = client.answer(Method::GET, &path_of("clock", args), None::<&()>).await;
+    answer.and_then(|answer| answer.read()).unwrap_or_default()
+}
+
 fn now_unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
@@ -89,11 +116,17 @@ fn path(args: &ShowArgs) -> Result<String, Failure> {
         What::Workers => "workers",
     };
     match &args.network {
-        None => Ok(format!("/v1/{kind}")),
         Some(_) if args.what == What::Workers => {
             Err(Failure::Words("workers belong to no network: leave --network out".to_owned()))
         }
-        Some(network) => Ok(format!("/v1/{kind}?network={}", segment(network))),
+        _ => Ok(path_of(kind, args)),
+    }
+}
+
+fn path_of(kind: &str, args: &ShowArgs) -> String {
+    match &args.network {
+        None => format!("/v1/{kind}"),
+        Some(network) => format!("/v1/{kind}?network={}", segment(network)),
     }
 }
 

@@ -22,10 +22,11 @@
 //! | `POST /v1/faults` | [`FaultSpec`] | [`FaultRow`] |
 //! | `DELETE /v1/faults`, `/v1/faults/{id or port}` | | `[`[`FaultRow`]`]` |
 //! | `POST /v1/clock/warp` | [`WarpSpec`] | `[`[`WarpRow`]`]` |
-//! | `GET /v1/trace` (`?filter=F`) | | one `trace::Record` a line, for as long as the client reads, or `{"lost":N}` |
-//! | `GET /v1/records` (`?filter=F&since=N&last=N`) | | `[trace::Record]` of the recorder's |
+//! | `GET /v1/clock` (`?network=NAME`) | | `[`[`ClockRow`]`]` |
+//! | `GET /v1/trace` (`?filter=TEXT`) | | one `trace::Record` a line, for as long as the client reads, or `{"lost":N}` |
+//! | `GET /v1/records` (`?filter=TEXT&since=NUMBER&last=N`) | | a list of `trace::Record`; in its head [`RECORDS_LOST`] and [`RECORDS_FORGOTTEN`] |
 //! | `GET /v1/why` (`?station=S&network=NAME`) | | `[`[`WhyRow`]`]` |
-//! | `POST /v1/explain` | [`ExplainSpec`] | a list of `trace::Record`s for each frame |
+//! | `POST /v1/explain` | [`ExplainSpec`] | for each frame a list of [`Explained`] |
 //!
 //! A refusal is a 4xx or 5xx status with [`Refusal`].
 
@@ -33,7 +34,7 @@ mod class;
 
 use std::net::IpAddr;
 
-pub use class::{Direction, FaultKind, FaultRow, FaultSpec, WarpRow, WarpSpec};
+pub use class::{ClockRow, Direction, FaultKind, FaultRow, FaultSpec, WarpRow, WarpSpec};
 pub use docker::fabric::{Evict, MacChoice, Mode};
 use docker::fabric::{NetworkOptions, PublishedPort, Subnet};
 use frame::MacAddr;
@@ -456,6 +457,11 @@ pub struct WorkerRow {
     pub frames: u64,
 }
 
+/// The header of `GET /v1/records` that tells how many frames the recorder has lost since it began.
+pub const RECORDS_LOST: &str = "lanyard-lost";
+/// The header of `GET /v1/records` that tells how many records the recorder kept once and does no more.
+pub const RECORDS_FORGOTTEN: &str = "lanyard-forgotten";
+
 /// `POST /v1/explain`: which frames, from whom?
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -474,9 +480,23 @@ pub struct ExplainSpec {
     /// These frames, from their destination address on, without FCS.
     #[serde(default)]
     pub frames: Vec<trace::Octets>,
+    /// The whole lengths of `frames` that are cut: their other octets are taken for zeros. 0, or none, for a whole one.
+    #[serde(default)]
+    pub lengths: Vec<u32>,
     /// Is it to happen?
     #[serde(default)]
     pub commit: bool,
+}
+
+/// A frame that was asked about, or that the switch makes on its account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub record: trace::Record,
+    /// What the answer does not take into account, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// `GET /v1/why`: who taught that row, and what has become of it since?

@@ -170,6 +170,8 @@ pub struct NetworkTables {
     pub(super) gateway: Mutex<super::gateway::GatewayState>,
     /// The neighbor table's version when it was last unlocked, so that a worker's cache can tell without the lock.
     pub(super) version: AtomicU64,
+    /// How far the MAC table's clock was moved by hand, milliseconds in all.
+    pub warped: AtomicU64,
 }
 
 impl NetworkTables {
@@ -184,6 +186,7 @@ impl NetworkTables {
             drops: PerWorker::new(workers + 1),
             gateway: Mutex::default(),
             version: AtomicU64::new(0),
+            warped: AtomicU64::new(0),
         })
     }
 

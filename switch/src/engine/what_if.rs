@@ -4,7 +4,8 @@
 //! Several frames may be asked about, one after the other: each finds the copies as the ones before have left them.
 //!
 //! Not done: what a worker remembers of next hops for a second ([`NextHops`]) is asked of the neighbor table anew; whether
-//! a port has room for the frame is not known before it is sent.
+//! a port has room for the frame is not known before it is sent; lines that are bad on purpose ([`super::line`]) are not asked,
+//! for their dice fall when the frame passes: who asks is told which of the ports have such a line.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -148,6 +149,7 @@ impl NetworkTables {
             drops: PerWorker::new(1),
             gateway: Mutex::new(lock(&self.gateway).clone()),
             version,
+            warped: AtomicU64::new(0),
         }
     }
 }

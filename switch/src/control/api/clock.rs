@@ -7,8 +7,14 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::bodies::{answer, read};
-use super::routes::Context;
+use super::routes::{Context, Filter, Question, table};
+use crate::control::Switch;
 use crate::control::types::WarpSpec;
+
+/// `GET /v1/clock?network=...`
+pub(super) async fn clocks(State(context): State<Context>, filter: Question<Filter>) -> Response {
+    table(context, filter, Switch::clocks).await
+}
 
 /// `POST /v1/clock/warp`
 pub(super) async fn warp(State(context): State<Context>, body: Body) -> Response {

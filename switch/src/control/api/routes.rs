@@ -33,7 +33,7 @@ struct Done {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+pub(super) struct Filter {
     network: Option<String>,
 }
 
@@ -66,6 +66,7 @@ pub(super) fn router(switch: Switch, stopped: &watch::Receiver<bool>) -> Router 
         .route("/v1/caches", get(caches::caches))
         .route("/v1/caches/watch", get(caches::watch))
         .route("/v1/caches/recorded", get(caches::recorded))
+        .route("/v1/clock", get(clock::clocks))
         .route("/v1/clock/warp", post(clock::warp))
         .route("/v1/faults", get(faults::list).post(faults::add).delete(faults::remove_all))
         .route("/v1/faults/{which}", axum::routing::delete(faults::remove))
@@ -171,7 +172,7 @@ async fn disconnect(State(context): State<Context>, names: TwoNames) -> Response
 }
 
 /// A table, of one network or of all.
-async fn table<T, F>(context: Context, filter: Question<Filter>, read: F) -> Response
+pub(super) async fn table<T, F>(context: Context, filter: Question<Filter>, read: F) -> Response
 where
     T: Serialize + Send + 'static,
     F: FnOnce(&Switch, Option<&str>) -> Result<T, Fault> + Send + 'static,

@@ -65,6 +65,17 @@ pub struct WarpSpec {
     pub network: Option<String>,
 }
 
+/// How the MAC addresses that were learned on a network age.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockRow {
+    /// The network's name.
+    pub network: String,
+    /// Milliseconds of silence after which an address is forgotten.
+    pub ageing_ms: u64,
+    /// How far `POST /v1/clock/warp` has moved the clock, milliseconds in all; a leap counts as the ageing time at most.
+    pub warped_ms: u64,
+}
+
 /// What became of a network's MAC table when its clock leapt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarpRow {

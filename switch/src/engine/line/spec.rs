@@ -60,7 +60,8 @@ pub enum Direction {
     Both,
 }
 
-const HELP: &str = "write drop 10%, drop every 5, every 5, delay 50ms, delay 50ms 10ms, dup 5%, reorder 5% or corrupt 1%";
+const HELP: &str =
+    "write drop 10%, drop every 5, every 5, delay 50ms, delay 50ms 10ms, dup 5%, reorder 5% or corrupt 1%";
 
 impl FromStr for FaultKind {
     type Err = String;
