@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,13 +42,22 @@ pub(crate) struct Client {
 
 /// What a daemon answered, as it came.
 #[derive(Debug)]
-pub(crate) struct Answer(Bytes);
+pub(crate) struct Answer {
+    octets: Bytes,
+    head: HeaderMap,
+}
 
 impl Answer {
     /// The answer in the daemon's own words, on one line: what `--json` prints. Keys that this program does not know
     /// yet are passed on.
     pub(crate) fn json_line(&self) -> String {
-        format!("{}\n", String::from_utf8_lossy(&self.0).trim_end())
+        format!("{}\n", String::from_utf8_lossy(&self.octets).trim_end())
+    }
+
+    /// A number in the answer's head; 0 where it is not there.
+    pub(crate) fn count(&self, header: &str) -> u64 {
+        let value = self.head.get(header).and_then(|value| value.to_str().ok());
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     /// The answer as one of the types of `switch::control::types`.
@@ -56,7 +65,7 @@ impl Answer {
     /// # Errors
     /// When it is none: another version, or no lanyard daemon at all.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.0).map_err(|error| {
+        serde_json::from_slice(&self.octets).map_err(|error| {
             Failure::work("the daemon's answer cannot be read; is it of the same version ('lanyard version')?", error)
         })
     }
@@ -97,10 +106,10 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let work = async {
             let (response, _connection) = self.request(method, path, body).await?;
-            let status = response.status();
+            let (status, head) = (response.status(), response.headers().clone());
             let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER_OCTETS).collect().await;
             let octets = body.map_err(|error| self.unread(&*error))?.to_bytes();
-            if status.is_success() { Ok(Answer(octets)) } else { Err(refusal(status, &octets)) }
+            if status.is_success() { Ok(Answer { octets, head }) } else { Err(refusal(status, &octets)) }
         };
         let in_time = tokio::time::timeout(ANSWER_TIMEOUT, work).await;
         in_time.unwrap_or_else(|_| Err(self.silent()))
@@ -335,6 +344,17 @@ pub(crate) fn until_ctrl_c(future: impl Future<Output = Result<(), Failure>>) ->
 }
 
 #[cfg(test)]
+impl Answer {
+    /// An answer that nobody gave.
+    pub(crate) fn of(text: &'static str, head: &[(&'static str, &'static str)]) -> Self {
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (hyper::header::HeaderName::from_static(name), hyper::header::HeaderValue::from_static(value))
+        };
+        Self { octets: Bytes::from_static(text.as_bytes()), head: head.iter().map(header).collect() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -368,7 +388,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_passed_on_as_it_came() {
-        let answer = Answer(Bytes::from_static(b"[{\"z\":1,\"unknown\":null}]\n"));
+        let answer = Answer::of("[{\"z\":1,\"unknown\":null}]\n", &[("a", "7"), ("b", "-7")]);
+        assert_eq!((answer.count("a"), answer.count("b"), answer.count("c")), (7, 0, 0));
         assert_eq!(answer.json_line(), "[{\"z\":1,\"unknown\":null}]\n");
         assert!(matches!(answer.read::<Refusal>(), Err(Failure::Work(_))));
     }

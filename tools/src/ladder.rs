@@ -26,18 +26,21 @@ const MAX_FRAMES: u64 = 5_000;
 #[command(after_help = "\
 Examples:
   lanyard ladder -n 4                      the next four frames, on the terminal
+  lanyard ladder live -n 4                 the same, said in full
   lanyard ladder arp or icmp --out a.html  until Ctrl-C, then one page with steps
   lanyard ladder --last 20 -o svg >a.svg   frames that have passed already
   lanyard trace --json >a.jsonl            keep frames now ..
   lanyard ladder --from a.jsonl            .. and draw them later
   lanyard ladder --from a.pcapng           from 'lanyard trace -w a.pcapng'
 
-FILTER is as in 'lanyard trace'. A file of JSON lines may also hold changes of
+FILTER is as in 'lanyard trace'; 'live' before it, or alone, says what is so
+anyway without --from and --last: draw what comes. Where frames were lost to the
+trace, the diagram says how many. A file of JSON lines may also hold changes of
 neighbor caches: {\"at_unix_ns\", \"network\", \"endpoint\", \"ip\", \"state_before\",
 \"state_after\"}; they become notes on the host's lane.")]
 pub(crate) struct LadderArgs {
-    /// Draw these frames only: the words of 'lanyard trace'
-    #[arg(value_name = "FILTER")]
+    /// Draw these frames only: the words of 'lanyard trace'; 'live' before them: those to come
+    #[arg(value_name = "[live] FILTER")]
     filter: Vec<String>,
     /// Stop after so many frames [default: until Ctrl-C, or all]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_FRAMES))]
@@ -97,7 +100,7 @@ impl Format {
 /// When the words are wrong, when there is no daemon or no such file, and when there is no frame to draw.
 pub(crate) fn run(client: &Client, args: &LadderArgs) -> Result<(), Failure> {
     let format = format(args)?;
-    let filter = Filter::parse(&args.filter.join(" ")).map_err(Failure::Filter)?;
+    let filter = Filter::parse(&words(args)?.join(" ")).map_err(Failure::Filter)?;
     let mut events = source::Events::new(filter, args.number.unwrap_or(MAX_FRAMES));
     let ended = match (&args.from, args.last) {
         (Some(file), _) => events.read_file(file),
@@ -116,6 +119,17 @@ pub(crate) fn run(client: &Client, args: &LadderArgs) -> Result<(), Failure> {
     }
     write(args, &format.draw(&events.diagram()))?;
     ended
+}
+
+/// The filter's words, without the one that says where the frames come from.
+fn words(args: &LadderArgs) -> Result<&[String], Failure> {
+    let Some(filter) = args.filter.split_first().and_then(|(first, rest)| (first == "live").then_some(rest)) else {
+        return Ok(&args.filter);
+    };
+    match (&args.from, args.last) {
+        (None, None) => Ok(filter),
+        _ => Err(Failure::Words("'live' draws what comes, --from and --last what was: write one of them".to_owned())),
+    }
 }
 
 fn format(args: &LadderArgs) -> Result<Format, Failure> {
@@ -149,7 +163,7 @@ mod tests {
         args: LadderArgs,
     }
 
-    fn words(words: &str) -> Result<LadderArgs, clap::Error> {
+    fn read(words: &str) -> Result<LadderArgs, clap::Error> {
         Words::try_parse_from(std::iter::once("ladder").chain(words.split_whitespace())).map(|words| words.args)
     }
 
@@ -164,15 +178,27 @@ mod tests {
             ("--out picture", None),
             ("--out a.png", None),
         ] {
-            assert_eq!(format(&words(text).unwrap()).ok(), expected, "{text}");
+            assert_eq!(format(&read(text).unwrap()).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn live_is_no_word_of_the_filter() {
+        for (text, expected) in
+            [("live", ""), ("live -n 4 arp", "arp"), ("arp", "arp"), ("", ""), ("arp live", "arp live")]
+        {
+            assert_eq!(words(&read(text).unwrap()).unwrap().join(" "), expected, "{text}");
+        }
+        for text in ["live --last 3", "live --from a"] {
+            assert!(matches!(words(&read(text).unwrap()), Err(Failure::Words(_))), "{text}");
         }
     }
 
     #[test]
     fn words_that_contradict_each_other_are_refused() {
         for text in ["--from a --last 3", "--last 3 -n 4", "-n 0", "--last 0", "-n 5001", "-o png", "--from"] {
-            assert!(words(text).is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
-        assert_eq!(words("-n 4 arp or icmp").unwrap().filter.join(" "), "arp or icmp");
+        assert_eq!(read("-n 4 arp or icmp").unwrap().filter.join(" "), "arp or icmp");
     }
 }

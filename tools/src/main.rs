@@ -41,6 +41,7 @@ mod ladder;
 mod learn;
 mod network;
 mod ports;
+mod recorded;
 mod run;
 mod show;
 mod table;

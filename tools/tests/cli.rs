@@ -130,7 +130,7 @@ fn wrong_words_end_with_2_and_name_the_mend() {
 #[test]
 fn words_in_the_wrong_place_are_one_line_that_says_where_to_read_on() {
     let connect = "see 'lanyard network connect --help'";
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 25] = [
         (&["fly"], &["'fly'", "see 'lanyard --help'"]),
         (&["traze"], &["'traze'", "perhaps 'trace'", "see 'lanyard --help'"]),
         (&["--fly"], &["'--fly'", "see 'lanyard --help'"]),
@@ -152,6 +152,9 @@ fn words_in_the_wrong_place_are_one_line_that_says_where_to_read_on() {
         (&["show", "frogs"], &["'frogs'", "'ports', 'mac', 'arp', 'drops', 'workers'", "see 'lanyard show --help'"]),
         (&["show", "a\n\nUsage: b\x1b[2J"], &["'ports'", "see 'lanyard show --help'"]),
         (&["trace", "-v", "--json"], &["'--verbose'", "'--json'", "see 'lanyard trace --help'"]),
+        (&["trace", "-v", "-o", "jsonl"], &["'-v' is for people", "write one of them"]),
+        (&["trace", "-v", "-w", "a.pcapng"], &["'--verbose'", "'--write <FILE|->'", "see 'lanyard trace --help'"]),
+        (&["ladder", "live", "--last", "3"], &["'live'", "--last", "write one of them"]),
         (&["lab", "exec"], &["see 'lanyard lab exec --help'"]),
     ];
     for (words, pieces) in cases {
@@ -357,7 +360,8 @@ fn assert_quiet_end(child: std::process::Child) {
 
 #[test]
 fn a_trace_ends_after_its_number_of_frames() {
-    for (json, verbose) in [(false, false), (true, false), (false, true)] {
+    for words in [&[][..], &["--json"], &["-o", "jsonl"], &["-v"], &["-v", "-o", "text"], &["-o", "text"]] {
+        let (json, verbose) = (words.contains(&"--json") || words.contains(&"jsonl"), words.contains(&"-v"));
         let daemon = FakeDaemon::serve(1, |stream| {
             let both = record(1) + &record(2);
             let (head, tail) = both.split_at(100);
@@ -367,10 +371,7 @@ fn a_trace_ends_after_its_number_of_frames() {
             // The client closes; the daemon never does.
             let _ = stream.read(&mut [0; 1]);
         });
-        let mut words = vec!["trace", "-n", "2"];
-        words.extend(json.then_some("--json"));
-        words.extend(verbose.then_some("-v"));
-        let text = assert_done(&run(&daemon.socket, &words));
+        let text = assert_done(&run(&daemon.socket, &[&["trace", "-n", "2"], words].concat()));
         if json {
             assert_eq!(text, record(1) + &record(2));
         } else {
@@ -495,11 +496,12 @@ fn a_quiet_trace_ends_with_its_reader() {
 
 #[test]
 fn ctrl_c_ends_what_goes_on_and_on() {
-    for (words, answer) in [
-        (&["trace"][..], ENDLESS.to_owned() + &chunk(&record(1))),
-        (&["show", "mac", "--watch"], response("200 OK", "[]")),
+    // The watch asks for the clocks, too.
+    for (words, connections, answer) in [
+        (&["trace"][..], 1, ENDLESS.to_owned() + &chunk(&record(1))),
+        (&["show", "mac", "--watch"], 2, response("200 OK", "[]")),
     ] {
-        let daemon = FakeDaemon::serve(1, move |stream| {
+        let daemon = FakeDaemon::serve(connections, move |stream| {
             stream.write_all(answer.as_bytes()).unwrap();
             let _ = stream.read(&mut [0; 1]);
         });
@@ -514,4 +516,46 @@ fn ctrl_c_ends_what_goes_on_and_on() {
         assert_quiet_end(child);
         daemon.asked();
     }
+}
+
+/// The recorder has less than was asked for, or just that.
+#[test]
+fn a_trace_of_the_past_says_what_is_kept_no_more() {
+    let told = |words: &[&str]| {
+        let daemon = FakeDaemon::serve(1, |stream| {
+            let body = format!("[{},{}]", record(8).trim_end(), record(9).trim_end());
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nlanyard-lost: 0\r\nlanyard-forgotten: 7\r\n\r\n"
+            );
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        });
+        let output = run(&daemon.socket, &[&["trace", "--last"], words].concat());
+        assert_eq!(output.status.code(), Some(0));
+        (out(&output), err(&output))
+    };
+    let (text, notice) = told(&["2"]);
+    assert!(text.lines().count() == 2 && notice.is_empty(), "{text}{notice}");
+    let (text, notice) = told(&["3"]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(notice.starts_with("lanyard: 7 older frames are kept no more") && notice.lines().count() == 1, "{notice}");
+    let (text, notice) = told(&["3", "--json"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines.len(), notice.lines().count()), ("{\"lost\":7}", 3, 1), "{text}");
+    assert!(lines[1].contains("\"lost\":7"), "a count never goes back: {text}");
+}
+
+/// Two frames after the second, one after the last: a diagram of the past tells of both.
+#[test]
+fn a_ladder_of_the_past_says_where_frames_are_missing() {
+    let daemon = FakeDaemon::serve(2, |stream| {
+        let lost = |number, lost: u64| record(number).trim_end().replace("\"lost\":0", &format!("\"lost\":{lost}"));
+        let body = format!("[{},{},{}]", lost(7, 4), lost(8, 4), lost(11, 6));
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nlanyard-lost: 7\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+    });
+    let text = assert_done(&run(&daemon.socket, &["ladder", "--last", "3"]));
+    let lost: Vec<&str> = text.lines().filter(|line| line.contains("lost to the trace")).collect();
+    assert!(lost.len() == 2 && lost[0].contains(" 2 frames ") && lost[1].contains(" 1 frame "), "{text}");
+    assert!(daemon.asked()[1].starts_with("GET /v1/caches/recorded"));
 }

@@ -9,6 +9,8 @@ use std::io::Write;
 use std::process::Stdio;
 
 use program::{assert_done, assert_refused, lanyard, run};
+use trace::Record;
+use trace::pcapng::{About, Writer};
 
 const RECORD: &str = r#"{"number": 1, "at_unix_ns": 1000, "at_ms": 0, "network": "blue", "port": "h1", "octets": 60,
 "segment_octets": null, "source": "02:42:0a:14:00:02", "source_name": "h1", "destination": "ff:ff:ff:ff:ff:ff",
@@ -98,6 +100,64 @@ fn a_file_from_standard_input_with_changes_of_caches() {
     };
     let text = draw(&[]);
     assert!(text.contains("* 10.20.0.3 INCOMPLETE") && text.contains("#1"), "{text}");
+    assert!(text.trim_end().lines().any(|line| line.contains("2 frames lost to the trace here")), "{text}");
     assert_eq!(draw(&["--out", out.to_str().unwrap()]), "");
     assert!(roxmltree::Document::parse(&fs::read_to_string(out).unwrap()).is_ok());
+}
+
+/// The frames and losses of a diagram, in their order.
+fn order(text: &str) -> Vec<String> {
+    let word = |line: &str| {
+        // The switch's own lane is drawn with the same sign.
+        let is_number = |word: &&str| word.strip_prefix('#').is_some_and(|rest| rest.parse::<u64>().is_ok());
+        let number = line.split_whitespace().find(is_number).map(str::to_owned);
+        number.or_else(|| {
+            line.split_once(" lost to the trace").map(|(lost, _)| lost.trim_start_matches(['~', ' ']).to_owned())
+        })
+    };
+    text.lines().filter_map(word).collect()
+}
+
+fn numbered(number: u64, lost: u64) -> String {
+    line(
+        &RECORD
+            .replace("\"number\": 1", &format!("\"number\": {number}"))
+            .replace("\"lost\": 0", &format!("\"lost\": {lost}")),
+    )
+}
+
+#[test]
+fn a_diagram_says_where_frames_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.jsonl");
+    let draw = |more: &[&str]| {
+        let words = [&["ladder", "--from", file.to_str().unwrap()], more].concat();
+        order(&assert_done(&run(folder.path(), &words)))
+    };
+    fs::write(&file, [numbered(4, 3), numbered(6, 4), "{\"lost\":6}\n".to_owned()].concat()).unwrap();
+    assert_eq!(draw(&[]), ["3 frames", "#4", "1 frame", "#6", "2 frames"]);
+    assert_eq!(draw(&["-n", "1"]), ["3 frames", "#4"], "what was lost behind the last frame drawn is not of it");
+}
+
+/// A capture as 'lanyard trace -w' writes it, of frames that lost so many before them, and at the end.
+#[test]
+fn a_diagram_of_a_capture_says_where_frames_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcapng");
+    let about = About { application: "test".to_owned(), comment: String::new() };
+    let mut writer = Writer::new(Vec::new(), &about).unwrap();
+    for (number, lost) in [(4, 3), (6, 4)] {
+        let record = Record::from_json_line(&numbered(number, lost)).unwrap();
+        writer.record(&Record { at_unix_ns: number * 1000, data: vec![0xff; 60].as_slice().into(), ..record }).unwrap();
+    }
+    writer.lost(6);
+    let (octets, counts) = writer.finish().unwrap();
+    assert_eq!(counts.lost, 6);
+    fs::write(&file, octets).unwrap();
+    let draw = |more: &[&str]| {
+        let words = [&["ladder", "--from", file.to_str().unwrap()], more].concat();
+        order(&assert_done(&run(folder.path(), &words)))
+    };
+    assert_eq!(draw(&[]), ["3 frames", "#4", "1 frame", "#6", "2 frames"]);
+    assert_eq!(draw(&["-n", "1"]), ["3 frames", "#4"]);
 }

@@ -13,6 +13,7 @@ use super::Fault;
 use super::book::{Book, Endpoint, Network};
 use super::names::NamesFor;
 use super::switch::{Inner, Switch, lock};
+use super::trace_hub::Recorded;
 use super::types::{ExplainSpec, LessonRow, RefreshRow, WhyRow};
 use crate::engine::Lesson;
 use crate::engine::what_if::WhatIf;
@@ -27,7 +28,7 @@ impl Switch {
     ///
     /// # Errors
     /// The recorder is off.
-    pub fn records(&self, filter: &Filter, since: u64, last: usize) -> Result<Vec<Record>, Fault> {
+    pub fn records(&self, filter: &Filter, since: u64, last: usize) -> Result<Recorded, Fault> {
         self.0.hub.recorded(filter, since, last)
     }
 

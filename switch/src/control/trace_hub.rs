@@ -5,7 +5,8 @@
 //! ([`TraceReader`](super::trace_reader::TraceReader)). With no reader and no recorder the engine has no sink, and
 //! tracing costs nothing. The engine traces what at least one of them wants to see.
 //!
-//! The recorder keeps the last records, so that somebody who asks afterwards still finds them.
+//! The recorder keeps the last records, so that somebody who asks afterwards still finds them; what it has no more room for is
+//! counted.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,6 +54,36 @@ struct Recorder {
     limit: usize,
     items: VecDeque<Item>,
     count: Option<LossCount>,
+    /// Records that made room for newer ones.
+    forgotten: u64,
+}
+
+impl Recorder {
+    fn new(limit: usize, count: LossCount) -> Self {
+        Self { limit, items: VecDeque::with_capacity(limit.min(4096)), count: Some(count), forgotten: 0 }
+    }
+
+    /// Keep one more, with what was lost by then.
+    fn keep(&mut self, item: Item) {
+        let Some(count) = &self.count else { return };
+        let lost = count.now();
+        if self.items.len() >= self.limit {
+            self.items.pop_front();
+            self.forgotten += 1;
+        }
+        self.items.push_back(Item { lost, ..item });
+    }
+}
+
+/// What the recorder has.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The records that were asked for, oldest first; each tells what was lost between the recorder's start and it.
+    pub records: Vec<Record>,
+    /// What was lost between the recorder's start and now.
+    pub lost: u64,
+    /// How many older records are kept no more.
+    pub forgotten: u64,
 }
 
 #[derive(Default)]
@@ -163,8 +194,7 @@ impl TraceHub {
             self.rest(&mut readers);
         } else {
             let sink = self.pump(&mut readers)?;
-            let count = Some(LossCount::of(&sink));
-            readers.recorder = Recorder { limit, items: VecDeque::with_capacity(limit.min(4096)), count };
+            readers.recorder = Recorder::new(limit, LossCount::of(&sink));
         }
         self.admit(&readers, &self.names());
         Ok(())
@@ -174,19 +204,20 @@ impl TraceHub {
     ///
     /// # Errors
     /// [`Fault::NotRecording`].
-    pub(super) fn recorded(&self, filter: &Filter, since: u64, last: usize) -> Result<Vec<Record>, Fault> {
-        let (kept, missed) = {
+    pub(super) fn recorded(&self, filter: &Filter, since: u64, last: usize) -> Result<Recorded, Fault> {
+        let (kept, in_all, forgotten) = {
             let readers = lock(&self.readers);
-            let Some(count) = &readers.recorder.count else { return Err(Fault::NotRecording) };
-            (readers.recorder.items.iter().cloned().collect::<Vec<_>>(), count.now())
+            let recorder = &readers.recorder;
+            let Some(count) = &recorder.count else { return Err(Fault::NotRecording) };
+            (recorder.items.iter().cloned().collect::<Vec<_>>(), count.now(), recorder.forgotten)
         };
         drop(self.memory());
         let filter = filter.with_addresses(&*self.names());
         let items = kept.iter().rev().filter(|item| item.raw.number > FrameNumber(since));
-        let records = items.map(|item| Item { lost: missed, ..item.clone() }.record(&self.memory));
+        let records = items.map(|item| item.record(&self.memory));
         let mut records: Vec<Record> = records.filter(|record| filter.matches(record)).take(last).collect();
         records.sort_by_key(|record| record.number);
-        Ok(records)
+        Ok(Recorded { records, lost: in_all, forgotten })
     }
 
     fn add(
@@ -292,12 +323,8 @@ impl TraceHub {
                     reader.count.by_reader.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            let recorder = &mut readers.recorder;
-            if recorder.limit > 0 {
-                if recorder.items.len() >= recorder.limit {
-                    recorder.items.pop_front();
-                }
-                recorder.items.push_back(item);
+            if readers.recorder.limit > 0 {
+                readers.recorder.keep(item);
             }
         }
     }
@@ -442,12 +469,30 @@ pub(super) mod tests {
         let everything = Filter::parse("").unwrap();
         assert!(matches!(hub.recorded(&everything, 0, 9), Err(Fault::NotRecording)));
         let sink = TraceSink::new(1, 1, Admission::everything());
-        lock(&hub.readers).recorder = Recorder { limit: 3, items: VecDeque::new(), count: Some(LossCount::of(&sink)) };
-        pass(&hub, 1..=5);
-        let numbers = |since, last| {
-            let records = hub.recorded(&everything, since, last).unwrap();
-            records.iter().map(|record| record.number).collect::<Vec<_>>()
-        };
+        lock(&hub.readers).recorder = Recorder::new(3, LossCount::of(&sink));
+        pass(&hub, 1..=3);
+        let recorded = |since, last| hub.recorded(&everything, since, last).unwrap();
+        let numbers =
+            |since, last| recorded(since, last).records.iter().map(|record| record.number).collect::<Vec<_>>();
+        assert_eq!((numbers(0, 9), recorded(0, 9).forgotten), (vec![1, 2, 3], 0));
+        pass(&hub, 4..=5);
         assert_eq!((numbers(0, 9), numbers(4, 9), numbers(0, 2)), (vec![3, 4, 5], vec![5], vec![4, 5]));
+        assert_eq!(recorded(0, 9).forgotten, 2, "what it kept no longer is counted");
+    }
+
+    #[test]
+    fn the_recorder_knows_where_records_were_lost() {
+        let (hub, _reader) = reader(1);
+        let sink = TraceSink::new(1, 1, Admission::everything());
+        lock(&hub.readers).recorder = Recorder::new(9, LossCount::of(&sink));
+        let overwrite = |records: u64| (0..=records).for_each(|number| sink.rings[0].put(Box::new(of_number(number))));
+        pass(&hub, 1..=2);
+        overwrite(2);
+        pass(&hub, 6..=7);
+        let told = hub.recorded(&Filter::parse("").unwrap(), 0, 9).unwrap();
+        let lost: Vec<_> = told.records.iter().map(|record| (record.number, record.lost)).collect();
+        assert_eq!((lost, told.lost), (vec![(1, 0), (2, 0), (6, 2), (7, 2)], 2));
+        overwrite(3);
+        assert_eq!(hub.recorded(&Filter::parse("").unwrap(), 0, 1).unwrap().lost, 6, "though no record has told it");
     }
 }

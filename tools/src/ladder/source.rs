@@ -13,6 +13,7 @@ use trace::{CacheChange, Filter, Ladder, Loss, Record};
 
 use crate::client::{self, Client, segment};
 use crate::failure::{Failure, one_line};
+use crate::recorded::Recorded;
 
 /// The longest line that a record can be, octets, with room for a thousand ports.
 const MAX_LINE: u64 = 1 << 20;
@@ -37,22 +38,15 @@ pub(super) struct Events {
     records: Vec<Record>,
     captured: Vec<Captured>,
     caches: Vec<CacheChange>,
+    /// What the trace had lost by what was read last.
     lost: u64,
-    /// Did we listen from the beginning, so that all that was lost was lost here?
-    from_start: bool,
+    /// A frame that belongs into the diagram found no room: what was lost behind it is not of the diagram.
+    cut: bool,
 }
 
 impl Events {
     pub(super) fn new(filter: Filter, most: u64) -> Self {
-        Self {
-            filter,
-            left: most,
-            records: Vec::new(),
-            captured: Vec::new(),
-            caches: Vec::new(),
-            lost: 0,
-            from_start: false,
-        }
+        Self { filter, left: most, records: Vec::new(), captured: Vec::new(), caches: Vec::new(), lost: 0, cut: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,11 +59,13 @@ impl Events {
     }
 
     pub(super) fn diagram(&self) -> Ladder {
-        if !self.captured.is_empty() {
-            return Ladder::from_captured(&self.captured, &self.caches);
-        }
-        let diagram = Ladder::new(&self.records, &self.caches);
-        if self.from_start { diagram.with_losses(0, self.lost) } else { diagram }
+        let diagram = if self.captured.is_empty() {
+            Ladder::new(&self.records, &self.caches)
+        } else {
+            Ladder::from_captured(&self.captured, &self.caches)
+        };
+        // Every source counts from where it begins.
+        diagram.with_losses(0, if self.cut { 0 } else { self.lost })
     }
 
     /// Take one line of JSON: a record, what the trace has lost, or a change of a neighbor cache.
@@ -93,7 +89,11 @@ impl Events {
 
     fn take_record(&mut self, record: Record) {
         self.lost = self.lost.max(record.lost);
-        if self.left > 0 && self.filter.matches(&record) {
+        if self.filter.matches(&record) {
+            if self.left == 0 {
+                self.cut = true;
+                return;
+            }
             self.left -= 1;
             self.records.push(record);
         }
@@ -110,7 +110,6 @@ impl Events {
     /// # Errors
     /// When there is no daemon, when it ends, and when what it says is no record.
     pub(super) fn listen(&mut self, client: &Client) -> Result<(), Failure> {
-        self.from_start = true;
         let filter = self.asked_of_the_daemon();
         if io::stderr().is_terminal() {
             eprintln!("listening to the switch; Ctrl-C draws what has come by then");
@@ -173,10 +172,12 @@ impl Events {
     /// When there is no daemon, and when it remembers none.
     pub(super) fn read_last(&mut self, client: &Client, last: u64) -> Result<(), Failure> {
         let filter = self.asked_of_the_daemon();
-        let records: Vec<Record> = client.get(&format!("/v1/records?last={last}&filter={filter}"))?.read()?;
-        for record in records {
+        let recorded = Recorded::read(&client.get(&format!("/v1/records?last={last}&filter={filter}"))?, last)?;
+        recorded.tell();
+        for record in recorded.records {
             self.take_record(record);
         }
+        self.lost = self.lost.max(recorded.lost);
         let Some(first) = self.records.iter().map(|record| record.at_unix_ns).min() else { return Ok(()) };
         let path = format!("/v1/caches/recorded?since_unix_ns={}", first.saturating_sub(1));
         // What stood in a cache when the recorder began is no change, and of another form.
@@ -224,12 +225,16 @@ impl Events {
                 "'{name}' does not say what a switch decided: 'lanyard trace -w' writes captures that do"
             )));
         }
-        for frame in frames {
-            if self.left > 0 && self.filter.matches(&frame.record) {
-                self.left -= 1;
-                self.captured.push(frame);
+        for frame in frames.into_iter().filter(|frame| self.filter.matches(&frame.record)) {
+            if self.left == 0 {
+                self.cut = true;
+                break;
             }
+            self.left -= 1;
+            self.captured.push(frame);
         }
+        // Each packet tells what was lost before it, and the statistics, if it came to them, all of it.
+        self.lost = packets.iter().map(|packet| packet.lost).fold(0, u64::saturating_add).max(reader.lost());
         ended
     }
 

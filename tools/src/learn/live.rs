@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use frame::MacAddr;
-use switch::control::types::{MacRow, NetworkInfo};
+use switch::control::types::{MacRow, NetworkInfo, RECORDS_LOST};
 use trace::Record;
 
 use super::command::{Action, Line};
@@ -39,9 +39,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// `limit`: as many records are kept.
-    fn new(records: Vec<Record>, limit: usize) -> Self {
-        Self { lost: records.last().map_or(0, |record| record.lost), full: records.len() >= limit, records }
+    /// `limit`: as many records are kept; `lost`: as many frames were lost.
+    fn new(records: Vec<Record>, lost: u64, limit: usize) -> Self {
+        Self { lost, full: records.len() >= limit, records }
     }
 
     /// The number of the last frame; `began` where there is none.
@@ -82,9 +82,10 @@ impl Live {
     /// The switch cannot be asked.
     pub(super) fn log(&self, since: u64) -> Result<Log, Failure> {
         self.settle()?;
-        let mut records: Vec<Record> = self.client.get(&format!("/v1/records?since={since}"))?.read()?;
+        let answer = self.client.get(&format!("/v1/records?since={since}"))?;
+        let mut records: Vec<Record> = answer.read()?;
         records.sort_by_key(|record| record.number);
-        Ok(Log::new(records, keep::RECORDED))
+        Ok(Log::new(records, answer.count(RECORDS_LOST), keep::RECORDED))
     }
 
     /// The number of the last frame, once the switch is quiet.
@@ -227,12 +228,12 @@ mod tests {
             let (records, missed) = log.window(began, ended);
             (records.iter().map(|record| record.number).collect::<Vec<_>>(), missed)
         };
-        let log = Log::new(records(&[3, 5, 8, 9]), 10);
+        let log = Log::new(records(&[3, 5, 8, 9]), 0, 10);
         assert_eq!(numbers(&log, 0, None), (vec![3, 5, 8, 9], 0));
         assert_eq!(numbers(&log, 3, Some(8)), (vec![5, 8], 0));
         assert_eq!(numbers(&log, 9, Some(3)), (vec![], 0));
-        assert_eq!((log.last(1), Log::new(vec![], 10).last(7)), (9, 7));
-        let log = Log::new(records(&[3, 5]), 2);
+        assert_eq!((log.last(1), Log::new(vec![], 0, 10).last(7)), (9, 7));
+        let log = Log::new(records(&[3, 5]), 0, 2);
         assert_eq!(numbers(&log, 0, None), (vec![3, 5], 2), "frames 1 and 2 were pushed out");
         assert_eq!(numbers(&log, 2, None), (vec![3, 5], 0));
     }

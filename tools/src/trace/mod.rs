@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trace::{Filter, Record};
+use trace::Filter;
 
 use crate::client::{self, Client, Lines, segment};
 use crate::failure::Failure;
+use crate::recorded::{self, Recorded};
 use book::Book;
 pub(crate) use capture::{Capture, Out};
 pub(crate) use print::reader_gone;
@@ -60,7 +61,8 @@ net port, ether host, broadcast multicast, less greater, and or not) and:
   learned new|fresh|moved|refused        what the MAC table took from it
   frame N, frame N-M                     by its number
 
-Frames that the trace could not keep up with are counted and shown.")]
+Frames that the trace could not keep up with are counted and shown. Where --last
+reaches further back than the recorder does, a line on standard error says so.")]
 pub(crate) struct TraceArgs {
     /// Only the frames that this filter finds (quote its parentheses)
     #[arg(value_name = "FILTER")]
@@ -69,7 +71,7 @@ pub(crate) struct TraceArgs {
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) number: Option<u64>,
     /// One line a step
-    #[arg(short, long, conflicts_with_all = ["json", "output", "write"])]
+    #[arg(short, long, conflicts_with_all = ["json", "write"])]
     pub(crate) verbose: bool,
     /// How to print them
     #[arg(short = 'o', long, value_name = "FORM", conflicts_with_all = ["json", "write"])]
@@ -81,7 +83,7 @@ pub(crate) struct TraceArgs {
     #[arg(short = 'w', long, value_name = "FILE|-")]
     pub(crate) write: Option<PathBuf>,
     /// The last N frames that the daemon recorded, instead of those to come
-    #[arg(long, value_name = "N", conflicts_with = "number", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "number", value_parser = clap::value_parser!(u64).range(1..=recorded::MOST))]
     pub(crate) last: Option<u64>,
 }
 
@@ -113,6 +115,9 @@ pub(crate) fn filter_of(words: &[String]) -> Result<Filter, Failure> {
 /// # Errors
 /// When the filter is wrong, when there is no daemon, when it ends, and when what it says is no record.
 pub(crate) fn run(client: &Client, args: &TraceArgs) -> Result<(), Failure> {
+    if args.verbose && args.is_json() {
+        return Err(Failure::Words("'-v' is for people, '-o jsonl' has every step: write one of them".to_owned()));
+    }
     let filter = filter_of(&args.filter)?;
     if args.write.as_ref().is_some_and(|file| capture::is_standard_output(file)) {
         capture::refuse_terminal()?;
@@ -180,9 +185,9 @@ impl<'a> Trace<'a> {
     }
 
     /// Ask the daemon for the last frames that it recorded.
-    async fn recorded(&self, last: u64) -> Result<Vec<Record>, Failure> {
+    async fn recorded(&self, last: u64) -> Result<Recorded, Failure> {
         let path = self.path("/v1/records", &[format!("last={last}")]);
-        self.client.answer(hyper::Method::GET, &path, None::<&()>).await?.read()
+        Recorded::read(&self.client.answer(hyper::Method::GET, &path, None::<&()>).await?, last)
     }
 
     fn path(&self, path: &str, more: &[String]) -> String {
@@ -220,12 +225,23 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// Show what was recorded.
-    async fn play(mut self, records: Vec<Record>) -> Result<(), Failure> {
+    /// Show what was recorded. Who reads JSON finds what is kept no more where losses stand.
+    async fn play(mut self, recorded: Recorded) -> Result<(), Failure> {
+        recorded.tell();
+        let more = if matches!(&self.sink, Sink::Text(printer) if printer.is_json()) { recorded.forgotten } else { 0 };
         let mut text = String::new();
-        for record in records {
+        if let (1.., Sink::Text(printer)) = (more, &mut self.sink) {
+            text.push_str(&printer.loss(more));
+        }
+        for mut record in recorded.records {
+            record.lost += more;
             let line = record.to_json_line().map_err(|error| Failure::work("the record cannot be written", error))?;
             text.push_str(&self.take(line.trim_end()).await?.unwrap_or_default());
+        }
+        let lost = recorded.lost + more;
+        match &mut self.sink {
+            Sink::Text(printer) => text.push_str(&printer.loss(lost)),
+            Sink::Capture(capture) => capture.lost(lost),
         }
         crate::failure::print(&text)?;
         match self.sink {

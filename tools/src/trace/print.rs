@@ -73,6 +73,11 @@ impl Printer {
         Self { json, verbose, style, widths: Widths::default(), lost: 0, first: true }
     }
 
+    /// Does it print JSON?
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(super) fn text(&mut self, line: &str, kind: Kind) -> Result<String, Failure> {
         if self.json {
             self.lost = self.lost.max(kind.lost);

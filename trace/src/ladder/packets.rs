@@ -38,7 +38,7 @@ pub fn captured(packets: &[Packet], names: &BTreeMap<Address, String>) -> Vec<Ca
     let mut lost = 0;
     let mut frames = Vec::new();
     for packet in packets {
-        lost += packet.lost;
+        lost = u64::saturating_add(lost, packet.lost);
         let Some(number) = packet.packet_id else { continue };
         let decided = packet.comments.iter().any(|comment| comment.starts_with(&format!("#{number} ")));
         if decided && packet.direction != Some(Direction::Out) {

@@ -1,16 +1,17 @@
 //! Who asks about frames: the trace, the recorder, the what-if, and why a row of the MAC table is there.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use trace::filter::Filter;
 
 use super::bodies::{self, answer, refuse};
 use super::routes::{Context, Question, bad_words};
 use crate::control::Fault;
-use crate::control::types::ExplainSpec;
+use crate::control::types::{ExplainSpec, RECORDS_FORGOTTEN, RECORDS_LOST};
 
 /// Records that one answer holds unless fewer are asked for.
 const MOST_RECORDS: usize = 65_536;
@@ -59,15 +60,22 @@ pub(super) async fn trace(State(context): State<Context>, question: Question<Tra
     }
 }
 
-/// `GET /v1/records?filter=...&since=N&last=N`
+/// `GET /v1/records?filter=...&since=N&last=N`. What is missing stands in the answer's head.
 pub(super) async fn records(State(context): State<Context>, question: Question<RecordsQuestion>) -> Response {
-    match question {
-        Ok(question) => {
-            let RecordsQuestion { filter, since, last } = question.0;
-            let last = last.unwrap_or(MOST_RECORDS).min(MOST_RECORDS);
-            answer(context.switch, move |switch| switch.records(&read(&filter)?, since, last)).await
+    let RecordsQuestion { filter, since, last } = match question {
+        Ok(question) => question.0,
+        Err(error) => return bad_words(error),
+    };
+    let last = last.unwrap_or(MOST_RECORDS).min(MOST_RECORDS);
+    let call = move || context.switch.records(&read(&filter)?, since, last);
+    match tokio::task::spawn_blocking(call).await {
+        Ok(Ok(recorded)) => {
+            let missing =
+                [(RECORDS_LOST, recorded.lost.to_string()), (RECORDS_FORGOTTEN, recorded.forgotten.to_string())];
+            (missing, Json(recorded.records)).into_response()
         }
-        Err(error) => bad_words(error),
+        Ok(Err(refused)) => bodies::fault(&refused),
+        Err(_) => bodies::failed(),
     }
 }
 
