@@ -1,5 +1,5 @@
-//! Which frames are in a capture file? Of pcapng and of the older pcap, whoever wrote it; only Ethernet frames, and only
-//! those that were kept whole are of use to somebody who asks what a switch does with them.
+//! Which frames are in a capture file? Of pcapng and of the older pcap, whoever wrote it; only Ethernet frames. A frame that
+//! was cut (Lanyard's own captures keep [`trace::SNAP_OCTETS`] of each) comes with the length that it had.
 //!
 //! pcap: draft-ietf-opsawg-pcap. pcapng: [`trace::pcapng`].
 //!
@@ -22,6 +22,15 @@ const PACKET_HEADER: usize = 16;
 /// `LINKTYPE_ETHERNET`
 const ETHERNET: u32 = 1;
 
+/// A frame of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Captured {
+    /// What was kept of it.
+    pub(crate) octets: Octets,
+    /// How many octets it had.
+    pub(crate) length: u32,
+}
+
 /// A file's octets.
 ///
 /// # Errors
@@ -41,7 +50,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// The file cannot be read, or is no capture of Ethernet frames.
-pub(crate) fn frames(path: &Path) -> Result<Vec<Octets>, Failure> {
+pub(crate) fn frames(path: &Path) -> Result<Vec<Captured>, Failure> {
     let octets = read(path)?;
     let found = if is_pcap(&octets) { pcap(&octets) } else { pcapng(&octets) };
     let name = one_line(&path.display().to_string());
@@ -62,7 +71,7 @@ fn is_pcap(octets: &[u8]) -> bool {
     )
 }
 
-fn pcap(octets: &[u8]) -> Result<Vec<Octets>, String> {
+fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {
     let little = matches!(octets.first(), Some(0xd4 | 0x4d));
     let word = |at: usize| {
         let octets = octets.get(at..at + 4)?.first_chunk::<4>()?;
@@ -83,34 +92,22 @@ fn pcap(octets: &[u8]) -> Result<Vec<Octets>, String> {
         let Some(frame) = octets.get(begin..end) else {
             return Err(format!("the packet at octet {at} says that it has {kept} octets, more than the file"));
         };
-        frames.push(complete(frame, whole, frames.len())?);
+        frames.push(Captured { octets: frame.into(), length: whole });
         at = end;
     }
     Ok(frames)
 }
 
-fn pcapng(octets: &[u8]) -> Result<Vec<Octets>, String> {
+fn pcapng(octets: &[u8]) -> Result<Vec<Captured>, String> {
     let fault = |error: ReadError| error.to_string();
     let mut reader = Reader::new(octets);
     let mut frames = Vec::new();
     while let Some(packet) = reader.packet().map_err(fault)? {
         if packet.direction != Some(Direction::Out) {
-            frames.push(complete(&packet.octets, packet.original_octets, frames.len())?);
+            frames.push(Captured { octets: packet.octets.as_slice().into(), length: packet.original_octets });
         }
     }
     Ok(frames)
-}
-
-/// A frame that was cut is not the frame that was.
-fn complete(frame: &[u8], whole: u32, index: usize) -> Result<Octets, String> {
-    if (frame.len() as u64) < u64::from(whole) {
-        return Err(format!(
-            "frame {} was cut to {} of {whole} octets: capture it whole (tcpdump -s 0)",
-            index + 1,
-            frame.len()
-        ));
-    }
-    Ok(frame.into())
 }
 
 #[cfg(test)]
@@ -137,21 +134,21 @@ mod tests {
     #[test]
     fn pcap_of_either_byte_order_is_read() {
         for little in [true, false] {
-            let file = file(little, 1, &[(&[1; 60], 60), (&[2; 14], 14)]);
+            let file = file(little, 1, &[(&[1; 60], 60), (&[2; 14], 1500)]);
             assert!(is_pcap(&file));
-            assert_eq!(pcap(&file), Ok(vec![Octets(vec![1; 60]), Octets(vec![2; 14])]));
+            let frame = |octet, kept, length| Captured { octets: Octets(vec![octet; kept]), length };
+            assert_eq!(pcap(&file), Ok(vec![frame(1, 60, 60), frame(2, 14, 1500)]));
         }
     }
 
     #[test]
-    fn what_is_no_whole_capture_is_refused() {
+    fn what_is_no_capture_is_refused() {
         let whole = file(true, 1, &[(&[1; 60], 60)]);
         for (octets, why) in [
             (file(true, 113, &[]), "link type 113"),
             (whole[..20].to_vec(), "within its header"),
             (whole[..30].to_vec(), "within the packet header at octet 24"),
             (whole[..80].to_vec(), "more than the file"),
-            (file(true, 1, &[(&[1; 60], 1500)]), "frame 1 was cut to 60 of 1500"),
         ] {
             let refused = pcap(&octets).unwrap_err();
             assert!(refused.contains(why), "{refused}");
@@ -169,7 +166,7 @@ mod tests {
                 }
             }
             if let Ok(frames) = pcap(&broken) {
-                prop_assert!(frames.iter().map(|frame| frame.0.len()).sum::<usize>() <= broken.len());
+                prop_assert!(frames.iter().map(|frame| frame.octets.0.len()).sum::<usize>() <= broken.len());
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `lanyard explain`: what would the switch do with a frame?
 //!
 //! The daemon takes the frame through the real journey, on copies of its tables: nothing is sent or learned, unless
-//! `--commit` makes it real. Several frames (`--pcap`) meet the copies as the ones before have left them.
+//! `--commit` makes it real. Several frames (`--pcap`) meet the copies as the ones before have left them. What the answer does
+//! not take into account stands in notes: lines that are bad on purpose, octets that a capture has not kept.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,12 +10,12 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 use hyper::Method;
-use switch::control::types::ExplainSpec;
-use trace::{Octets, Record, Style};
+use switch::control::types::{ExplainSpec, Explained};
+use trace::{Octets, Style};
 
 use crate::cli::JsonArgs;
 use crate::client::Client;
-use crate::failure::{Failure, colours, print};
+use crate::failure::{Failure, colours, one_line, print};
 
 /// `lanyard explain`
 #[derive(Debug, Args)]
@@ -55,16 +56,20 @@ Examples:
   lanyard explain --from h1 --pcap capture.pcapng     one frame after the other
   lanyard explain --from h1 --to h2 --commit          and let it happen
 
-Nothing is sent and nothing learned without --commit.";
+Nothing is sent and nothing learned without --commit. Faults on a line ('lanyard
+fault') are not foretold: a note names the ports that have some. A frame that a
+capture cut to 128 octets or more is decided by its headers, and noted.";
 
 /// Run it.
 ///
 /// # Errors
 /// Who or what is asked about is not there, a file that cannot be read, or the daemon cannot be asked.
 pub(crate) fn run(client: &Client, args: &ExplainArgs) -> Result<(), Failure> {
-    let mut frames: Vec<Octets> = args.frame.iter().cloned().collect();
+    let (mut frames, mut lengths): (Vec<Octets>, Vec<u32>) = args.frame.iter().map(|frame| (frame.clone(), 0)).unzip();
     if let Some(path) = &args.pcap {
-        frames.extend(crate::capture::frames(path)?);
+        let captured = crate::capture::frames(path)?;
+        lengths.extend(captured.iter().map(|frame| frame.length));
+        frames.extend(captured.into_iter().map(|frame| frame.octets));
     }
     let spec = ExplainSpec {
         network: args.network.clone(),
@@ -72,24 +77,25 @@ pub(crate) fn run(client: &Client, args: &ExplainArgs) -> Result<(), Failure> {
         to: args.to.clone(),
         arp_request: args.arp_request,
         frames,
+        lengths,
         commit: args.commit,
     };
     let answer = client.ask(Method::POST, "/v1/explain", Some(&spec))?;
     if args.json.json {
         return print(&answer.json_line());
     }
-    let told: Vec<Vec<Record>> = answer.read()?;
+    let told: Vec<Vec<Explained>> = answer.read()?;
     let style = if colours(&std::io::stdout()) { Style::Ansi } else { Style::Plain };
     print(&text(&told, args.commit, style))
 }
 
-fn text(told: &[Vec<Record>], commit: bool, style: Style) -> String {
+fn text(told: &[Vec<Explained>], commit: bool, style: Style) -> String {
     let mut text = String::new();
-    for records in told {
-        for record in records {
-            text.push_str(&trace::tree(record, style));
-            text.push_str("\n\n");
-        }
+    for Explained { record, notes } in told.iter().flatten() {
+        text.push_str(&trace::tree(record, style));
+        text.push('\n');
+        text.extend(notes.iter().map(|note| format!("  note: {}\n", one_line(note))));
+        text.push('\n');
     }
     text.push_str(if commit {
         "This has happened: 'lanyard trace' told of it, too.\n"

@@ -167,8 +167,89 @@ fn show_mac_watch_tells_each_change() {
     wire::send(&h3, &[wire::marked(h2.mac(), h1.mac(), "moved")]);
     until("moved from h1 to h3");
     world.done("network disconnect blue h3");
-    until("gone from h3");
+    until("gone from h3: its port is gone");
+    // h1 is known again, older by a leap of the clock, heard, and forgotten by another.
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    until("new on h1");
+    world.done("clock warp 100s");
+    wait_for("h1's row to be old", PATIENCE, || {
+        let rows = world.json("show mac");
+        rows.as_array().unwrap().iter().any(|row| row["endpoint"] == "h1" && row["age_ms"].as_u64() > Some(90_000))
+    });
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    until("refreshed on h1 after 1");
+    world.done("clock warp 300s");
+    until("gone from h1: aged out");
     watch.signal(Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(50));
     let _ = watch.finish(PATIENCE);
+}
+
+#[test]
+fn faults_are_not_foretold_but_named() {
+    if !ready("faults_are_not_foretold_but_named", TOOLS) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("");
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    let notes = |words: &str| world.json(&format!("explain --from h1 --to h2 {words}"))[0][0]["notes"].clone();
+    assert_eq!(notes(""), serde_json::json!([]));
+    world.done("fault add h2 drop 100% --direction out");
+    let named = "h2's line has faults on it: they are not foretold";
+    assert!(notes("")[0].as_str().unwrap().contains(named), "{}", notes(""));
+    let text = world.done("explain --from h1 --to h2");
+    assert!(text.lines().any(|line| line.starts_with("  note: ") && line.contains(named)), "{text}");
+    assert_eq!(notes("--commit"), serde_json::json!([]), "what is sent does meet the fault");
+    assert_eq!(world.json("explain --from h2 --to h1")[0][0]["notes"], serde_json::json!([]));
+    world.done("fault rm --all");
+    world.done("fault add h1 every 2 match icmp");
+    assert!(notes("--commit")[0].as_str().unwrap().contains("a frame that is put in here meets none"));
+    world.done("fault rm --all");
+    assert_eq!(notes(""), serde_json::json!([]));
+}
+
+/// `trace -w` keeps the first octets of a frame: they are enough to ask about.
+#[test]
+fn a_capture_of_long_frames_can_be_asked_about() {
+    if !ready("a_capture_of_long_frames_can_be_asked_about", TOOLS) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("--record 100");
+    assert!(h1.ping(&format!("-c 1 -W 3 -s 1000 {}", h2.ip())).is_perfect());
+    let file = world.folder().join("long.pcapng");
+    let file = file.to_str().unwrap();
+    wait_for("the pings to be recorded", PATIENCE, || {
+        let outcome = world.lanyard(&format!("trace --last 1 -w {file} icmp and to h2"));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.err.contains("1 frame traced")
+    });
+    let told = world.json(&format!("explain --from h1 --pcap {file}"));
+    assert_eq!(told[0][0]["octets"], 1042, "{told}");
+    assert_eq!(told[0][0]["verdict"], serde_json::json!({"kind": "unicast", "to": "h2"}), "{told}");
+    let note = told[0][0]["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("the frame was cut to 128 of 1042 octets"), "{note}");
+    assert!(
+        world.done(&format!("explain --from h1 --pcap {file}")).contains("  note: the frame was cut to 128 of 1042")
+    );
+    let refused = world.lanyard(&format!("explain --from h1 --pcap {file} --commit"));
+    assert!(refused.code == Some(2) && refused.err.contains("ask without --commit"), "{refused:?}");
+}
+
+#[test]
+fn the_recorder_says_what_it_keeps_no_more() {
+    if !ready("the_recorder_says_what_it_keeps_no_more", &[TOOLS, &["curl"]].concat()) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("--record 4");
+    assert!(h1.ping(&format!("-c 2 -i 0.2 -W 3 {}", h2.ip())).is_perfect());
+    let numbers = || records(&world, "").iter().map(|record| record["number"].as_u64().unwrap()).collect::<Vec<_>>();
+    wait_for("the last of six frames", PATIENCE, || numbers() == [3, 4, 5, 6]);
+    for command in ["trace", "ladder"] {
+        let all = world.lanyard(&format!("{command} --last 4"));
+        assert_eq!((all.code, all.err.as_str()), (Some(0), ""), "{all:?}");
+        let short = world.lanyard(&format!("{command} --last 5"));
+        assert!(short.code == Some(0) && short.err.lines().count() == 1, "{short:?}");
+        assert!(short.err.contains("2 older frames are kept no more"), "{short:?}");
+    }
 }

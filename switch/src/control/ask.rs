@@ -5,21 +5,23 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::PacketBuilder;
 use frame::step::{Learned, RowKind};
-use frame::{Frame, FrameNumber, MacAddr};
+use frame::{DropReason, Frame, FrameNumber, MacAddr, PortId, Step, Verdict};
 use trace::filter::Filter;
-use trace::{Octets, RawRecord, Record};
+use trace::{Octets, RawRecord, Record, SNAP_OCTETS};
 
 use super::Fault;
 use super::book::{Book, Endpoint, Network};
 use super::names::NamesFor;
 use super::switch::{Inner, Switch, lock};
 use super::trace_hub::Recorded;
-use super::types::{ExplainSpec, LessonRow, RefreshRow, WhyRow};
+use super::types::{Direction, ExplainSpec, Explained, LessonRow, RefreshRow, WhyRow};
 use crate::engine::Lesson;
 use crate::engine::what_if::WhatIf;
 
 /// Frames that one question may be about.
 const FRAMES: usize = 1024;
+/// The longest frame that a cut one may have been: a super-frame with two tags.
+const LONGEST: usize = 65_535 + 22;
 /// Octets of the pings that are asked about, behind the ICMP header: what ping(8) sends.
 const PING_OCTETS: usize = 56;
 
@@ -86,11 +88,12 @@ impl Switch {
     }
 
     /// What would become of frames from an endpoint, one after the other; with `commit`, what becomes of them. For each, its
-    /// record and those of the frames that the switch makes on its account. Records of what only would be have number 0.
+    /// record and those of the frames that the switch makes on its account. Records of what only would be have number 0. Lines
+    /// that are bad on purpose are not asked, nor is what was cut off a frame: that is noted.
     ///
     /// # Errors
     /// There is no such network or endpoint, nobody has the address asked for, or there is nothing to ask.
-    pub fn explain(&self, spec: &ExplainSpec) -> Result<Vec<Vec<Record>>, Fault> {
+    pub fn explain(&self, spec: &ExplainSpec) -> Result<Vec<Vec<Explained>>, Fault> {
         let (network, port, frames) = {
             let book = self.0.book();
             let (network, from) = find(&book, spec.network.as_deref(), &spec.from)?;
@@ -112,15 +115,87 @@ impl Switch {
         }
         let names = self.0.hub.names();
         let memory = self.0.hub.memory();
-        let told = told.iter().map(|records| {
-            let record = |raw: &RawRecord| {
+        let faults = self.0.engine.faults();
+        let bad: Vec<(PortId, Direction)> = faults.iter().map(|(port, fault)| (*port, fault.direction)).collect();
+        let name_of = |port: PortId| names.ports.get(&port).cloned().unwrap_or_else(|| port.to_string());
+        let told = told.iter().enumerate().map(|(index, records)| {
+            let explained = |(place, raw): (usize, &RawRecord)| {
                 let frame = if spec.commit { raw.number } else { FrameNumber(u64::MAX) };
-                Record::resolve(raw, 0, &NamesFor { book: &names, memory: &memory, frame })
+                let record = Record::resolve(raw, 0, &NamesFor { book: &names, memory: &memory, frame });
+                let cut = (place == 0).then(|| spec.cut_to(index)).flatten();
+                let mut notes: Vec<String> = cut.map(|kept| cut_note(kept, raw)).into_iter().collect();
+                notes.extend(
+                    bad_lines(raw, &bad, spec.commit)
+                        .into_iter()
+                        .map(|port| bad_line_note(&name_of(port), spec.commit)),
+                );
+                Explained { record, notes }
             };
-            records.iter().map(record).collect()
+            records.iter().enumerate().map(explained).collect()
         });
         Ok(told.collect())
     }
+}
+
+impl ExplainSpec {
+    /// How many octets are left of a frame that was cut.
+    fn cut_to(&self, index: usize) -> Option<usize> {
+        let kept = self.frames.get(index)?.0.len();
+        (*self.lengths.get(index)? as usize > kept).then_some(kept)
+    }
+
+    /// The frames, with zeros for what was cut off.
+    fn whole_frames(&self) -> Result<Vec<Octets>, Fault> {
+        let whole = |(index, frame): (usize, &Octets)| {
+            let Some(kept) = self.cut_to(index) else { return Ok(frame.clone()) };
+            let length = self.lengths.get(index).map_or(kept, |length| *length as usize);
+            let refused = |why: &str| {
+                let frame = index + 1;
+                Err(Fault::BadQuestion(format!("frame {frame} was cut to {kept} of {length} octets{why}")))
+            };
+            match () {
+                () if self.commit => refused(", so it cannot be sent: ask without --commit"),
+                () if kept < SNAP_OCTETS => refused(
+                    ": its headers may be missing; capture at least 128 of each frame ('tcpdump -s 0' keeps all)",
+                ),
+                () if length > LONGEST => refused(", more than any frame has"),
+                () => {
+                    let mut octets = frame.0.clone();
+                    octets.resize(length, 0);
+                    Ok(Octets(octets))
+                }
+            }
+        };
+        self.frames.iter().enumerate().map(whole).collect()
+    }
+}
+
+fn cut_note(kept: usize, raw: &RawRecord) -> String {
+    let octets = raw.octets;
+    let giant = if raw.verdict == Verdict::Drop(DropReason::Giant) {
+        "; a capture does not tell whether it was a super-frame, which a TAP or veth may hand over in one piece"
+    } else {
+        ""
+    };
+    format!(
+        "the frame was cut to {kept} of {octets} octets, and the others are taken for zeros: the headers decide, but whether \
+         the gateway answers a ping depends on all of it{giant}"
+    )
+}
+
+/// The ports of a frame whose lines are bad on purpose, and have not been asked: the way in, and, for a frame that only would
+/// be sent, the way out.
+fn bad_lines(raw: &RawRecord, bad: &[(PortId, Direction)], commit: bool) -> Vec<PortId> {
+    let comes = |port: PortId| bad.iter().any(|(of, way)| *of == port && *way != Direction::Out);
+    let leaves = |port: PortId| !commit && bad.iter().any(|(of, way)| *of == port && *way != Direction::In);
+    let sent = raw.steps.iter().filter_map(|step| if let Step::Sent { port } = step { Some(*port) } else { None });
+    let into = raw.port.into_iter().filter(|port| comes(*port));
+    into.chain(sent.filter(|port| leaves(*port))).collect()
+}
+
+fn bad_line_note(port: &str, commit: bool) -> String {
+    let what = if commit { "a frame that is put in here meets none" } else { "they are not foretold" };
+    format!("{port}'s line has faults on it: {what}; see 'lanyard fault ls'")
 }
 
 const fn kind_name(kind: RowKind) -> &'static str {
@@ -171,7 +246,7 @@ fn find<'a>(book: &'a Book, network: Option<&str>, name: &str) -> Result<(&'a Ne
 
 /// The frames that are asked about.
 fn questions(book: &Book, network: &Network, from: &Endpoint, spec: &ExplainSpec) -> Result<Vec<Octets>, Fault> {
-    let mut frames = spec.frames.clone();
+    let mut frames = spec.whole_frames()?;
     if let Some(target) = spec.arp_request {
         frames.push(arp_request(from, target)?);
     }
@@ -248,4 +323,60 @@ fn next_hop(network: &Network, ip: IpAddr) -> Option<MacAddr> {
         return Some(endpoint.record.mac);
     }
     if network.record.subnet.contains(&ip) { None } else { network.gateway_mac() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(kept: usize, length: u32, commit: bool) -> Result<Vec<usize>, String> {
+        let frames = vec![Octets(vec![1; 60]), Octets(vec![2; kept])];
+        let spec = ExplainSpec { frames, lengths: vec![0, length], commit, ..ExplainSpec::default() };
+        let whole = spec.whole_frames().map_err(|fault| fault.to_string())?;
+        assert!(
+            whole[1].0[..kept].iter().all(|octet| *octet == 2) && whole[1].0[kept..].iter().all(|octet| *octet == 0)
+        );
+        Ok(whole.iter().map(|frame| frame.0.len()).collect())
+    }
+
+    #[test]
+    fn a_cut_frame_is_as_long_as_it_was() {
+        assert_eq!(asked(128, 1514, false), Ok(vec![60, 1514]));
+        for whole in [(60, 0, true), (60, 60, true), (60, 42, false)] {
+            assert_eq!(asked(whole.0, whole.1, whole.2), Ok(vec![60, 60]), "{whole:?}");
+        }
+        for (kept, length, commit, why) in [
+            (127, 1514, false, "frame 2 was cut to 127 of 1514 octets: its headers may be missing"),
+            (128, 1514, true, "cannot be sent: ask without --commit"),
+            (128, u32::MAX, false, "more than any frame has"),
+        ] {
+            let refused = asked(kept, length, commit).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_cut_super_frame_is_not_taken_for_a_giant() {
+        let note = |verdict| cut_note(128, &RawRecord { octets: 9000, verdict, ..RawRecord::default() });
+        assert!(note(Verdict::Drop(DropReason::Giant)).contains("super-frame"));
+        assert!(
+            note(Verdict::Held).starts_with("the frame was cut to 128 of 9000")
+                && !note(Verdict::Held).contains("super")
+        );
+    }
+
+    #[test]
+    fn lines_that_were_not_asked_are_named() {
+        let steps = [1, 2].map(|port| Step::Sent { port: PortId(port) }).to_vec();
+        let raw = RawRecord { port: Some(PortId(0)), steps, ..RawRecord::default() };
+        let bad = |way, commit| {
+            let lines: Vec<_> = [0, 0, 2, 7].map(|port| (PortId(port), way)).to_vec();
+            bad_lines(&raw, &lines, commit).iter().map(|port| port.0).collect::<Vec<_>>()
+        };
+        assert_eq!((bad(Direction::Both, false), bad(Direction::Both, true)), (vec![0, 2], vec![0]));
+        assert_eq!((bad(Direction::In, false), bad(Direction::Out, false)), (vec![0], vec![2]));
+        assert_eq!((bad(Direction::In, true), bad(Direction::Out, true)), (vec![0], vec![]));
+        assert!(bad_line_note("h2", false).contains("h2's line has faults on it: they are not foretold"));
+        assert!(bad_line_note("h1", true).contains("meets none"));
+    }
 }
