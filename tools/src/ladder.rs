@@ -40,7 +40,7 @@ neighbor caches: {\"at_unix_ns\", \"network\", \"endpoint\", \"ip\", \"state_bef
 \"state_after\"}; they become notes on the host's lane.")]
 pub(crate) struct LadderArgs {
     /// Draw these frames only: the words of 'lanyard trace'; 'live' before them: those to come
-    #[arg(value_name = "[live] FILTER")]
+    #[arg(value_name = "FILTER")]
     filter: Vec<String>,
     /// Stop after so many frames [default: until Ctrl-C, or all]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_FRAMES))]

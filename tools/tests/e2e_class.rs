@@ -175,7 +175,7 @@ fn a_lost_frame_is_told_and_faults_end_with_their_time_their_port_and_the_daemon
     wait_for("pings", PATIENCE, || ping("-c 1 -W 1").received == 1);
 
     for (words, code, pieces) in [
-        ("fault add h1 drop", 2, &["say how often"][..]),
+        ("fault add h1 drop", 2, &["say how many frames are lost"][..]),
         ("fault add h1 drop 0%", 2, &["0.0001% to 100%"]),
         ("fault add nobody drop 5%", 1, &["no port or endpoint 'nobody'", "show ports"]),
         ("fault add h1 drop 5% --for 2d", 2, &["out of range"]),
