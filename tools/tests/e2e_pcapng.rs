@@ -5,14 +5,15 @@
 
 mod harness;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use std::{fs, thread};
 
-use harness::{Host, Kind, Outcome, PATIENCE, Running, World, ready, wait_for};
+use harness::{Host, Kind, Outcome, PATIENCE, Running, World, ready, wait_for, wire};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -77,22 +78,21 @@ fn wireshark_reads_where_each_frame_went_and_why() {
         let all =
             fields(home, &file, "frame", &["frame.packet_id", "frame.interface_name", "frame.packet_flags_direction"]);
         assert_eq!(all.len(), 9, "{all:?}");
-        // The request came in by h1 and left by the two others; the direction is 1 in, 2 out.
+        // The request came in by h1 and left by the two others.
         let number = fields(home, &file, "arp.opcode == 1 && frame.packet_flags_direction == 1", &["frame.packet_id"]);
         assert_eq!(number.len(), 1, "{number:?}");
-        let mut journey = fields(
-            home,
-            &file,
-            &format!("frame.packet_id == {}", number[0][0]),
-            &["frame.packet_flags_direction", "frame.interface_name", "frame.packet_flags_reception_type"],
-        );
-        journey.sort();
-        let told = journey.iter().map(|row| row.join(" ")).collect::<Vec<_>>();
-        // Reception type 3 is broadcast; tshark shows numbers in hexadecimal.
-        assert_eq!(told.len(), 3, "{told:?}");
-        for (row, place) in told.iter().zip(["h1", "h2", "h3"]) {
-            assert!(row.contains(place) && row.contains('3'), "{told:?}");
-        }
+        let id = number[0][0].as_str();
+        // Direction 1 is in, 2 out; reception type 3 broadcast, 1 unicast; the flags are both together.
+        let broadcast = [
+            ["h1", id, "0x0000000d", "0x00000001", "3"],
+            ["h2", id, "0x0000000e", "0x00000002", "3"],
+            ["h3", id, "0x0000000e", "0x00000002", "3"],
+        ];
+        assert_eq!(journey(home, &file, "arp.opcode == 1"), broadcast);
+        let reply = journey(home, &file, "arp.opcode == 2");
+        let id = reply[0][1].as_str();
+        let back = [["h1", id, "0x00000006", "0x00000002", "1"], ["h2", id, "0x00000005", "0x00000001", "1"]];
+        assert_eq!(reply, back);
         let why =
             fields(home, &file, "frame.comment contains \"flooded to every other port of blue\"", &["frame.number"]);
         assert_eq!(why.len(), 1);
@@ -101,6 +101,20 @@ fn wireshark_reads_where_each_frame_went_and_why() {
         read_by_others(home, &file);
         names_are_shown(home, &file);
     }
+}
+
+/// Where the packets that a display filter finds were seen, under which number, and what their flags say.
+fn journey(home: &Path, file: &Path, filter: &str) -> Vec<Vec<String>> {
+    let told = [
+        "frame.interface_name",
+        "frame.packet_id",
+        "frame.packet_flags",
+        "frame.packet_flags_direction",
+        "frame.packet_flags_reception_type",
+    ];
+    let mut journey = fields(home, file, filter, &told);
+    journey.sort();
+    journey
 }
 
 /// capinfos finds no fault in it, and tcpdump reads as many packets.
@@ -344,4 +358,67 @@ fn wireshark_is_started_with_the_trace_on_its_standard_input() {
     started.signal(Signal::SIGINT);
     let outcome = started.finish(PATIENCE);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+/// What a slow reader lost stands in the file: before which frame, and how many in all.
+#[test]
+fn what_was_lost_stands_in_the_capture() {
+    if !ready("what_was_lost_stands_in_the_capture", TOOLS) {
+        return;
+    }
+    let world = World::with_blue(1, "");
+    let [h1, h2, _h3] = quiet_hosts(&world, Kind::Tap);
+    let (home, file) = (world.folder(), world.folder().join("lossy.pcapng"));
+    let trace = trace(&world, &["-w", file.to_str().unwrap()]);
+    trace.signal(Signal::SIGSTOP);
+    h1.run(&format!("ping -f -q -c 60000 {}", h2.ip())).ok();
+    trace.signal(Signal::SIGCONT);
+    // Of these, too, the first are lost; when one has come through, nothing is lost any more.
+    wait_for("a frame after the loss", PATIENCE, || {
+        wire::send(&h1, &[wire::marked(h2.mac(), h1.mac(), "after the loss")]);
+        // It is written when it has been quiet.
+        thread::sleep(Duration::from_millis(300));
+        end_of(&file, 4096).windows(14).any(|octets| octets == b"after the loss")
+    });
+    trace.signal(Signal::SIGINT);
+    let outcome = trace.finish(PATIENCE);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let line = outcome.err.lines().find(|line| line.ends_with(" frames lost to the trace")).expect("it is told");
+    let lost: u64 = line.split(' ').next().unwrap().parse().unwrap();
+    assert!(lost > 1000, "{}", outcome.err);
+    let told = fields(home, &file, "frame.drop_count > 0", &["frame.drop_count"]);
+    let counted: u64 = told.iter().map(|row| row[0].parse::<u64>().unwrap()).sum();
+    assert_eq!(counted, lost, "{told:?}");
+    // tshark shows what stands in the statistics only when it reads the blocks as such.
+    let blocks = world.folder().join("blocks.pcapng");
+    fs::write(&blocks, without_packets(&fs::read(&file).unwrap())).unwrap();
+    let mut words = vec!["-X", "read_format:MIME Files Format", "-r", blocks.to_str().unwrap(), "-T", "fields"];
+    words.extend(["-e", "pcapng.options.option.data.interface.dropped_by_os"]);
+    let text = Outcome::of(tshark(home, &words).output().unwrap()).ok();
+    assert_eq!(text.trim(), format!("{lost},0,0,0"), "of the switch, h1, h2 and h3");
+}
+
+/// A capture's blocks but its packets, of which there are more than tshark shows at once.
+fn without_packets(octets: &[u8]) -> Vec<u8> {
+    const ENHANCED_PACKET: u32 = 6;
+    let word = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().unwrap());
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while at < octets.len() {
+        let end = at + word(at + 4) as usize;
+        if word(at) != ENHANCED_PACKET {
+            kept.extend(&octets[at..end]);
+        }
+        at = end;
+    }
+    kept
+}
+
+/// The last octets of a file.
+fn end_of(file: &Path, count: u64) -> Vec<u8> {
+    let mut file = fs::File::open(file).unwrap();
+    let from = file.metadata().unwrap().len().saturating_sub(count);
+    file.seek(SeekFrom::Start(from)).unwrap();
+    let mut octets = Vec::new();
+    file.read_to_end(&mut octets).unwrap();
+    octets
 }
