@@ -111,6 +111,56 @@ fn a_committed_frame_arrives_and_is_learned_from() {
     assert_eq!(both[1][0]["verdict"]["reason"], "same-port", "h2's row was taught by the frame before: {both}");
 }
 
+/// A trace's own capture has each frame as it came in, and its copies as they left: only what came in is asked about.
+#[test]
+fn what_was_traced_is_asked_about_again() {
+    if !ready("what_was_traced_is_asked_about_again", &[TOOLS, &["curl"]].concat()) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("--record 1000");
+    assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
+    let file = world.folder().join("ping.pcapng");
+    let told = world.lanyard(&format!("trace --last 4 -w {}", file.display()));
+    assert!(told.code == Some(0) && told.err.starts_with("4 frames traced\n9 packets written\n"), "{told:?}");
+    let answers = world.json(&format!("explain --from h1 --pcap {}", file.display()));
+    let asked: Vec<(&Value, &Value)> =
+        answers.as_array().unwrap().iter().map(|answer| (&answer[0]["summary"], &answer[0]["data"])).collect();
+    let recorded = records(&world, "");
+    let came: Vec<(&Value, &Value)> = recorded.iter().map(|record| (&record["summary"], &record["data"])).collect();
+    assert_eq!((asked.len(), &asked), (4, &came), "{answers:#}");
+    assert!(answers.as_array().unwrap().iter().all(|answer| answer[0]["port"] == "h1"), "{answers:#}");
+}
+
+/// A row is refreshed by every later frame of its station, and which was the last is known while the recorder runs.
+#[test]
+fn a_rows_refreshes_are_counted_while_frames_are_traced() {
+    if !ready("a_rows_refreshes_are_counted_while_frames_are_traced", &[TOOLS, &["curl"]].concat()) {
+        return;
+    }
+    let (world, [h1, h2, _h3]) = world("--record 1000");
+    assert!(h1.ping(&format!("-c 2 -i 0.2 -W 3 {}", h2.ip())).is_perfect());
+    for host in ["h1", "h2"] {
+        // The recorder has a frame a moment after its port had it.
+        let later = || -> Vec<u64> {
+            records(&world, &format!("port-of {host}"))[1..].iter().map(|r| r["number"].as_u64().unwrap()).collect()
+        };
+        wait_for("the second ping", PATIENCE, || later().len() == 2);
+        let why = world.json(&format!("why {host}"));
+        assert_eq!(
+            (&why[0]["refreshed"], &why[0]["last_refresh"]["frame"]),
+            (&2.into(), &later()[1].into()),
+            "{why:#}"
+        );
+        let last = &records(&world, &format!("port-of {host}"))[2];
+        assert_eq!(why[0]["last_refresh"]["at_unix_ns"], last["at_unix_ns"], "{last:#}");
+        let text = world.done(&format!("why {host}"));
+        assert!(
+            text.contains(&format!("refreshed by 2 traced frames since, the last one #{} at", later()[1])),
+            "{text}"
+        );
+    }
+}
+
 /// A capture file (draft-ietf-opsawg-pcap) of these frames.
 fn pcap(frames: &[&[u8]]) -> Vec<u8> {
     let mut octets =
