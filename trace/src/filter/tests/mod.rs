@@ -307,6 +307,42 @@ fn what_headers_say() {
 }
 
 #[test]
+fn an_address_is_found_on_either_side_and_in_its_own_header_only() {
+    check(&[
+        (
+            &ipv4(17, [0, 0], &[0, 7, 0, 9]),
+            &[
+                "ip host 10.0.0.1",
+                "ip host 10.0.0.2",
+                "ip src host 10.0.0.1",
+                "ip dst host 10.0.0.2",
+                "ether host 02:42:0a:00:00:01",
+                "ether host 02:42:0a:00:00:02",
+                "ether src host 02:42:0a:00:00:01",
+                "ether dst host 02:42:0a:00:00:02",
+            ],
+            &[
+                "ip host 10.0.0.3",
+                "ip src host 10.0.0.2",
+                "ip dst host 10.0.0.1",
+                "arp host 10.0.0.1",
+                "ip6 host fd00::1",
+                "ether host 02:42:0a:00:00:03",
+                "ether host ff:ff:ff:ff:ff:ff",
+                "ether src host 02:42:0a:00:00:02",
+                "ether dst host 02:42:0a:00:00:01",
+            ],
+        ),
+        (
+            &arp(1, 1, 2),
+            &["arp host 10.0.0.2", "ether host 02:42:0a:00:00:01", "ether host ff:ff:ff:ff:ff:ff"],
+            &["ip host 10.0.0.1", "arp host 10.0.0.3", "ether host 02:42:0a:00:00:02"],
+        ),
+        (&ipv6(59, &[]), &["ip6 host fd00::2", "ether host 02:42:0a:00:00:02"], &["ip6 host fd00::3"]),
+    ]);
+}
+
+#[test]
 fn what_headers_of_ipv6_say() {
     // A hop-by-hop header of 8 octets, then UDP.
     let udp6 = ipv6(0, &[17, 0, 1, 4, 0, 0, 0, 0, 0, 53, 0x30, 0x39, 0, 8, 0, 0]);
