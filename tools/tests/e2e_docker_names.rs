@@ -218,6 +218,7 @@ fn the_switch_shows_dockers_ports() {
         shown["name"] == "lan" && named("web") && named("two")
     });
 
+    caches_and_rows_have_containers_names(&engine);
     let rows = engine.lanyard("show ports --network lan");
     let rows = rows.as_array().unwrap();
     let mut seen: Vec<String> =
@@ -241,5 +242,30 @@ fn the_switch_shows_dockers_ports() {
     for name in ["web", &endpoint[..12]] {
         let of_web = engine.lanyard(&format!("ports {name}"));
         assert_eq!(of_web.as_array().map(Vec::len), Some(3), "{of_web}");
+    }
+}
+
+/// Who pinged has an entry in its cache, shown under the container's name; and a row of the MAC table is a container's.
+fn caches_and_rows_have_containers_names(engine: &Engine) {
+    let caches = engine.lanyard("arp show");
+    for (container, ip, mac, whose) in
+        [("two", "10.5.0.2", "02:42:0a:05:00:02", "web"), ("web", "10.5.0.3", "02:42:0a:05:00:03", "two")]
+    {
+        let of_it = |row: &&Value| row["endpoint"] == container && row["ip"] == ip;
+        let row = caches.as_array().unwrap().iter().find(of_it).unwrap_or_else(|| panic!("{container}: {caches:#}"));
+        assert_eq!(
+            (&row["network"], &row["mac"], &row["mac_name"]),
+            (&"lan".into(), &mac.into(), &whose.into()),
+            "{row}"
+        );
+        let state = row["state"].as_str().unwrap();
+        assert!(["REACHABLE", "STALE", "DELAY", "PROBE"].contains(&state), "{row}");
+        for asked in [mac, whose] {
+            let why = engine.lanyard(&format!("why {asked}"));
+            assert_eq!(why.as_array().map(Vec::len), Some(1), "{why:#}");
+            assert_eq!((&why[0]["name"], &why[0]["endpoint"]), (&whose.into(), &whose.into()), "{why:#}");
+            // Docker gave the address, so that no frame had to teach it.
+            assert_eq!((&why[0]["mac"], &why[0]["kind"]), (&mac.into(), &"static".into()), "{why:#}");
+        }
     }
 }
