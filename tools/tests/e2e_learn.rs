@@ -163,6 +163,43 @@ macro_rules! exercises {
     };
 }
 
+/// What no student can make go wrong: the hub has repeated the pings before anything was done by hand, and no hub learns.
+/// That these are not given away, the exercise that was not done shows.
+const BY_NOBODY: &[(&str, &str)] = &[("hub-or-switch", "everything"), ("hub-or-switch", "no-rows")];
+
+/// The items of an exercise: its questions, its checks.
+fn items(id: &str) -> [BTreeSet<String>; 2] {
+    let names = fs::read_dir(exercises()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let name = names.into_iter().find(|name| name.ends_with(&format!("-{id}.toml"))).expect("its file");
+    let file: toml::Table = toml::from_str(&fs::read_to_string(exercises().join(name)).unwrap()).unwrap();
+    let ids = |of: &toml::Table, what: &str| -> Vec<String> {
+        let list = of.get(what).and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
+        list.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let steps = || file["step"].as_array().unwrap().iter().map(|step| step.as_table().unwrap());
+    let asked = steps().flat_map(|step| ids(step, "predict")).collect();
+    [asked, steps().flat_map(|step| ids(step, "check")).chain(ids(&file, "check")).collect()]
+}
+
+/// An item that every solution gets is none: each question is answered wrong by somebody, each check missed by somebody.
+#[test]
+fn every_item_can_be_failed() {
+    for id in EXERCISES {
+        let [asked, checked] = items(id);
+        let solutions = solutions(id);
+        let declared: BTreeSet<&String> = solutions.iter().flat_map(|solution| &solution.fails).collect();
+        let unknown: Vec<_> =
+            declared.iter().filter(|item| !asked.contains(**item) && !checked.contains(**item)).collect();
+        assert!(unknown.is_empty(), "{id} has no {unknown:?}");
+        let surely = |item: &str| solutions.iter().any(|s| s.fails.contains(item) && !s.may_pass.contains(item));
+        let given_away: Vec<&String> = asked.iter().chain(&checked).filter(|item| !surely(item)).collect();
+        let by_nobody: Vec<&str> = BY_NOBODY.iter().filter(|(of, _)| of == id).map(|(_, item)| *item).collect();
+        assert_eq!(given_away, by_nobody, "{id}");
+        assert!(by_nobody.iter().all(|item| checked.contains(*item)), "{id}: every question can be answered wrong");
+        assert!(solutions.len() >= 3, "{id}: the reference, and two who err");
+    }
+}
+
 exercises! {
     cold_ping: "cold-ping";
     unknown_unicast: "unknown-unicast";
