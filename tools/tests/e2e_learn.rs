@@ -10,7 +10,10 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -375,6 +378,130 @@ fn an_interrupted_step_goes_on() {
     assert_ne!(next.finish(PATIENCE).code, Some(0));
     let said = done(&sandbox, &["learn", "next", "--answer", "no", "--answer", "h2", "--answer", "reachable"]);
     assert!(said.contains("right: stale") && said.contains("right: h2"), "{said}");
+    done(&sandbox, &["learn", "stop"]);
+    sandbox.is_empty();
+}
+
+/// The frames that the lab's recorder has, a line for each.
+fn recorded(sandbox: &Sandbox) -> Vec<String> {
+    done(sandbox, &["trace", "--last", "1000"]).lines().map(str::to_owned).collect()
+}
+
+/// The question comes first: as long as one has no answer, nothing is sent.
+#[test]
+fn nothing_is_sent_before_every_question_is_answered() {
+    if !ready("nothing_is_sent_before_every_question_is_answered", TOOLS) {
+        return;
+    }
+    let sandbox = Sandbox::new(User::Root);
+    done(&sandbox, &["learn", "start", "cold-ping"]);
+    done(&sandbox, &["learn", "next", "--answer", "0"]);
+    assert_eq!(recorded(&sandbox), Vec::<String>::new(), "before the first ping");
+    for words in [
+        &["learn", "next"][..],
+        &["learn", "next", "--answer", "h2 h3"],
+        &["learn", "next", "--answer", "h2 h3", "--answer", "h1"],
+        &["learn", "next", "--answer", "h2 h3", "--answer", "h1", "--answer", "perhaps"],
+    ] {
+        let outcome = lanyard(&sandbox, words);
+        assert!(outcome.code == Some(if words.len() == 8 { 2 } else { 1 }), "{words:?}: {outcome:?}");
+        assert!(!outcome.out.contains("right") && !outcome.out.contains('$'), "{words:?}: {outcome:?}");
+        thread::sleep(Duration::from_millis(300)); // longer than a ping takes
+        assert_eq!(recorded(&sandbox), Vec::<String>::new(), "{words:?}");
+    }
+    done(&sandbox, &["learn", "next", "--answer", "h2 h3", "--answer", "h1", "--answer", "no"]);
+    assert_eq!(recorded(&sandbox).len(), 4, "ARP and ping, there and back");
+    done(&sandbox, &["learn", "stop"]);
+    sandbox.is_empty();
+}
+
+/// `lanyard learn next` on a terminal that script(1) makes, and what is typed there.
+struct Terminal {
+    script: Running,
+    said: Arc<Mutex<Vec<u8>>>,
+    /// How many prompts were answered.
+    answered: usize,
+}
+
+impl Terminal {
+    fn next(sandbox: &Sandbox) -> Self {
+        let mut command = sandbox.enter();
+        command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TERM=xterm"]);
+        command.args(["XDG_STATE_HOME=/tmp/state", "script", "-qec", "/run/lanyard learn next", "/dev/null"]);
+        let mut script = Running::start(command.stdin(Stdio::piped()));
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let (mut out, all) = (script.child.stdout.take().unwrap(), Arc::clone(&said));
+        thread::spawn(move || {
+            let mut octets = [0; 4096];
+            while let Ok(count @ 1..) = out.read(&mut octets) {
+                all.lock().unwrap().extend(&octets[..count]);
+            }
+        });
+        Self { script, said, answered: 0 }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).replace('\r', "")
+    }
+
+    /// Wait until something is asked, and type this.
+    fn types(&mut self, text: &str) {
+        self.answered += 1;
+        wait_for("a prompt", PATIENCE, || {
+            let text = self.text();
+            text.matches("    > ").count() == self.answered && text.ends_with("    > ")
+        });
+        self.script.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Its end: the exit code, and all that was said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut status = None;
+        wait_for("its end", PATIENCE, || {
+            status = self.script.child.try_wait().unwrap();
+            status.is_some()
+        });
+        wait_for("its last words", PATIENCE, || Arc::strong_count(&self.said) == 1);
+        (status.unwrap().code(), self.text())
+    }
+}
+
+/// On a terminal the questions are asked one by one, and again until there is an answer.
+#[test]
+fn a_terminal_is_asked_until_it_answers() {
+    if !ready("a_terminal_is_asked_until_it_answers", &[TOOLS, &["script"]].concat()) {
+        return;
+    }
+    let sandbox = Sandbox::new(User::Root);
+    done(&sandbox, &["learn", "start", "cold-ping"]);
+    done(&sandbox, &["learn", "next", "--answer", "0"]);
+    // Ctrl-D instead of the second answer.
+    let mut terminal = Terminal::next(&sandbox);
+    terminal.types("h2 h3\n");
+    terminal.types("\x04");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no answer was given") && !text.contains("[3]"), "{text}");
+    assert_eq!(recorded(&sandbox), Vec::<String>::new(), "{text}");
+
+    let mut terminal = Terminal::next(&sandbox);
+    for typed in ["h9\n", "h3 h2\n", "h1\n", "\n", "perhaps\n"] {
+        terminal.types(typed);
+        assert_eq!(recorded(&sandbox), Vec::<String>::new(), "{typed}");
+    }
+    terminal.types("yes\n");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+    let place = |piece: &str| text.find(piece).unwrap_or_else(|| panic!("no '{piece}' in {text}"));
+    assert!(place("Which hosts get a copy of h1's question?") < place("'h9'"), "{text}");
+    assert!(place("'h9'") < place("Which hosts get a copy of h2's answer?"), "{text}");
+    assert_eq!(text.matches("answer yes or no").count(), 2, "{text}");
+    assert!(place("answer yes or no") < place("$ lanyard lab exec h1 -- ping"), "{text}");
+    assert_eq!(recorded(&sandbox).len(), 4);
+    let report: Value = serde_json::from_str(&lanyard(&sandbox, &["learn", "check", "--json"]).out).unwrap();
+    let of = |id: &str| report["items"].as_array().unwrap().iter().find(|item| item["item"] == id).unwrap().clone();
+    assert_eq!(["question", "answer", "third"].map(|id| of(id)["ok"].as_bool().unwrap()), [true, true, false]);
+    assert!(of("third")["why"].as_str().unwrap().starts_with("you said yes; it was no"), "{report:#}");
     done(&sandbox, &["learn", "stop"]);
     sandbox.is_empty();
 }
