@@ -80,7 +80,7 @@ fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {
     match word(20).map(|link| link & 0xffff) {
         None => return Err("the file ends within its header".to_owned()),
         Some(ETHERNET) => {}
-        Some(link) => return Err(format!("its frames are of link type {link}, not Ethernet")),
+        Some(link) => return Err(not_ethernet(link)),
     }
     let (mut frames, mut at) = (Vec::new(), FILE_HEADER);
     while at < octets.len() {
@@ -98,11 +98,19 @@ fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {
     Ok(frames)
 }
 
+fn not_ethernet(link: u32) -> String {
+    format!("its frames are of link type {link}, not Ethernet")
+}
+
 fn pcapng(octets: &[u8]) -> Result<Vec<Captured>, String> {
     let fault = |error: ReadError| error.to_string();
     let mut reader = Reader::new(octets);
     let mut frames = Vec::new();
     while let Some(packet) = reader.packet().map_err(fault)? {
+        let link = u32::from(packet.interface.link_type);
+        if link != ETHERNET {
+            return Err(not_ethernet(link));
+        }
         if packet.direction != Some(Direction::Out) {
             frames.push(Captured { octets: packet.octets.as_slice().into(), length: packet.original_octets });
         }
@@ -153,6 +161,25 @@ mod tests {
             let refused = pcap(&octets).unwrap_err();
             assert!(refused.contains(why), "{refused}");
         }
+    }
+
+    /// Section header, one interface of that link type, one simple packet of 60 octets (pcapng, 4.1, 4.2, 4.4).
+    fn pcapng_of(link: u16) -> Vec<u8> {
+        let block = |kind: u32, body: &[u8]| {
+            let length = (body.len() as u32 + 12).to_le_bytes();
+            [&kind.to_le_bytes()[..], &length, body, &length].concat()
+        };
+        let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+        let interface = [&link.to_le_bytes()[..], &[0, 0], &0_u32.to_le_bytes()].concat();
+        let packet = [&60_u32.to_le_bytes()[..], &[7; 60]].concat();
+        [block(0x0a0d_0d0a, &section), block(1, &interface), block(3, &packet)].concat()
+    }
+
+    #[test]
+    fn only_ethernet_is_asked_about() {
+        assert_eq!(pcapng(&pcapng_of(1)), Ok(vec![Captured { octets: Octets(vec![7; 60]), length: 60 }]));
+        // What `tcpdump -i any` writes.
+        assert!(pcapng(&pcapng_of(113)).unwrap_err().contains("link type 113, not Ethernet"));
     }
 
     proptest! {

@@ -22,8 +22,9 @@ fn commands(text: &str) -> Vec<String> {
             let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
             found.extend(line.starts_with("lanyard ").then(|| line.to_owned()));
         } else {
-            let pieces = line.split('`').skip(1).step_by(2);
-            found.extend(pieces.filter(|piece| piece.starts_with("lanyard ")).map(str::to_owned));
+            // Within a line a command is often only named, with the one option that matters there.
+            let pieces = line.split('`').skip(1).step_by(2).filter(|piece| piece.starts_with("lanyard "));
+            found.extend(pieces.filter(|piece| !lacks_words(piece)).map(str::to_owned));
         }
     }
     found
@@ -57,6 +58,11 @@ fn is_form(words: &[String]) -> bool {
             || word.chars().all(|c| c.is_ascii_uppercase() || c == '|')
     };
     words.iter().any(stands_for)
+}
+
+fn lacks_words(line: &str) -> bool {
+    let error = Cli::try_parse_from(words(line)).err();
+    error.is_some_and(|error| error.kind() == ErrorKind::MissingRequiredArgument)
 }
 
 /// What is wrong with a command that stands in `of`.

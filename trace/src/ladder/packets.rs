@@ -134,7 +134,7 @@ fn fate(sentence: &str, network: &str) -> Option<VerdictRecord> {
         return Some(VerdictRecord::Unicast { to: to.strip_suffix(" only").unwrap_or(to).to_owned() });
     }
     match sentence.split([' ', ':']).next()? {
-        "flooded" => Some(VerdictRecord::Flood { network: network() }),
+        "flooded" | "repeated" => Some(VerdictRecord::Flood { network: network() }),
         "cut" => Some(VerdictRecord::Fragmented { network: network() }),
         "answered" => Some(VerdictRecord::Answered),
         "taken" => Some(VerdictRecord::Consumed),
@@ -203,5 +203,36 @@ fn found(name: &str, fact: &str) -> Option<Note> {
             Some(Note { text: format!("FOUND {port}"), tone: Tone::Forward })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use frame::{DropReason, NetworkId, PortId, Step, Verdict};
+
+    use super::*;
+    use crate::record::RawRecord;
+
+    #[test]
+    fn a_captured_verdict_is_the_one_that_was_told() {
+        let flood = Verdict::Flood { network: NetworkId(1) };
+        for (verdict, step) in [
+            (Verdict::Unicast { to: PortId(2) }, Step::Admitted),
+            (flood, Step::Flooded { ports: 2 }),
+            (flood, Step::Repeated { ports: 2 }),
+            (Verdict::Fragmented { network: NetworkId(1) }, Step::Admitted),
+            (Verdict::Answered, Step::Admitted),
+            (Verdict::Consumed, Step::Admitted),
+            (Verdict::Held, Step::Admitted),
+            (Verdict::Drop(DropReason::Runt), Step::Admitted),
+        ] {
+            let raw = RawRecord { network: NetworkId(1), steps: vec![step], verdict, ..RawRecord::default() };
+            let told = Record::resolve(&raw, 0, &());
+            let comment = match &told.verdict {
+                VerdictRecord::Drop { reason, sentence } => format!("DROP: {reason}: {sentence}"),
+                _ => format!("= {}", crate::words::verdict(&told)),
+            };
+            assert_eq!(super::verdict(&[comment], "n1"), told.verdict, "{verdict:?}");
+        }
     }
 }
