@@ -286,3 +286,20 @@ fn a_change_is_told_within_a_tenth_of_a_second() {
     println!("{idle:?} of CPU in two idle seconds with {} hosts watched", hosts.len());
     assert!(idle <= Duration::from_millis(100), "{idle:?}");
 }
+
+#[test]
+fn one_watch_too_many_is_refused_in_fitting_words() {
+    if !ready("one_watch_too_many_is_refused_in_fitting_words", TOOLS) {
+        return;
+    }
+    let world = World::with_blue(1, "");
+    let _host: [Host; 1] = world.hosts(Kind::Tap);
+    let watches: Vec<Watch> = (0..8).map(|_| Watch::start(&world, "")).collect();
+    let refused = world.lanyard("arp watch");
+    assert_eq!((refused.code, refused.err.lines().count()), (Some(1), 1), "{refused:?}");
+    assert!(
+        refused.err.contains("ARP caches are watched 8 times already") && !refused.err.contains("trace"),
+        "{refused:?}"
+    );
+    drop(watches);
+}
