@@ -27,6 +27,7 @@
 pub mod api;
 mod ask;
 mod attach;
+pub mod background;
 mod bad_lines;
 mod book;
 pub mod caches;

@@ -336,6 +336,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Empty the rings until nobody wants them any more.
 fn pump(hub: &Weak<TraceHub>, sink: &TraceSink, stopped: &AtomicBool) {
+    super::background::give_way();
     sink.reader.is_me();
     let mut burst = Vec::new();
     while !stopped.load(Ordering::SeqCst) {

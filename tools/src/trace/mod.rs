@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use switch::control::background;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trace::Filter;
 
@@ -119,6 +120,7 @@ pub(crate) fn run(client: &Client, args: &TraceArgs) -> Result<(), Failure> {
         return Err(Failure::Words("'-v' is for people, '-o jsonl' has every step: write one of them".to_owned()));
     }
     let filter = filter_of(&args.filter)?;
+    background::give_way();
     if args.write.as_ref().is_some_and(|file| capture::is_standard_output(file)) {
         capture::refuse_terminal()?;
     }
@@ -236,7 +238,7 @@ impl<'a> Trace<'a> {
         for mut record in recorded.records {
             record.lost += more;
             let line = record.to_json_line().map_err(|error| Failure::work("the record cannot be written", error))?;
-            text.push_str(&self.take(line.trim_end()).await?.unwrap_or_default());
+            text.push_str(&self.take(line.trim_end()).await?.unwrap_or_default().0);
         }
         let lost = recorded.lost + more;
         match &mut self.sink {
@@ -266,9 +268,9 @@ impl<'a> Trace<'a> {
                 if left == 0 {
                     break;
                 }
-                if let Some(said) = self.take(&line).await? {
+                if let Some((said, is_frame)) = self.take(&line).await? {
                     text.push_str(&said);
-                    left -= u64::from(Kind::of(&line).is_frame);
+                    left -= u64::from(is_frame);
                 }
             }
             match &mut self.sink {
@@ -279,8 +281,9 @@ impl<'a> Trace<'a> {
         Ok(Stop::Number)
     }
 
-    /// One line of the daemon's: what to print of it, or nothing at all where the filter does not let it through.
-    async fn take(&mut self, line: &str) -> Result<Option<String>, Failure> {
+    /// One line of the daemon's: what to print of it, and whether it is a frame; nothing where the filter does not let it
+    /// through.
+    async fn take(&mut self, line: &str) -> Result<Option<(String, bool)>, Failure> {
         let kind = Kind::of(line);
         let mut record = None;
         if kind.is_frame && (!self.filter.is_everything() || matches!(self.sink, Sink::Capture(_))) {
@@ -294,13 +297,13 @@ impl<'a> Trace<'a> {
             record = Some(read);
         }
         match &mut self.sink {
-            Sink::Text(printer) => printer.text(line, kind).map(Some),
+            Sink::Text(printer) => Ok(Some((printer.text(line, kind, record)?, kind.is_frame))),
             Sink::Capture(capture) => {
                 capture.lost(kind.lost);
                 if let Some(record) = record {
                     capture.record(&record, &mut self.book)?;
                 }
-                Ok(Some(String::new()))
+                Ok(Some((String::new(), kind.is_frame)))
             }
         }
     }

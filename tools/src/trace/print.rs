@@ -78,7 +78,8 @@ impl Printer {
         self.json
     }
 
-    pub(super) fn text(&mut self, line: &str, kind: Kind) -> Result<String, Failure> {
+    /// What is printed of a line; `read` is the record that it is, where that has been read already.
+    pub(super) fn text(&mut self, line: &str, kind: Kind, read: Option<Record>) -> Result<String, Failure> {
         if self.json {
             self.lost = self.lost.max(kind.lost);
             return Ok(format!("{line}\n"));
@@ -87,7 +88,7 @@ impl Printer {
         if !kind.is_frame {
             return Ok(text);
         }
-        let record = record(line)?;
+        let record = read.map_or_else(|| record(line), Ok)?;
         if self.verbose {
             if !self.first {
                 text.push('\n');
@@ -129,7 +130,7 @@ mod tests {
     }
 
     fn printed(printer: &mut Printer, line: &str) -> Result<String, Failure> {
-        printer.text(line, Kind::of(line))
+        printer.text(line, Kind::of(line), None)
     }
 
     #[test]

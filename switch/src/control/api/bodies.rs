@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use axum::Json;
@@ -19,11 +20,14 @@ use tokio::sync::{mpsc, watch};
 use trace::Loss;
 
 use super::{BODY_OCTETS, READ_TIMEOUT};
+use crate::control::background;
 use crate::control::types::Refusal;
 use crate::control::{Fault, Quiet, Switch, TraceReader};
 
-/// Lines of a trace that wait for a client.
-const TRACE_LINES: usize = 64;
+/// Pieces of an answer without an end that wait for a client.
+const TRACE_PIECES: usize = 8;
+/// Octets that are enough for a piece, if so much is there: some fifteen frames.
+const TRACE_PIECE: usize = 16 << 10;
 /// How often a trace looks whether anybody still wants it.
 const TRACE_LOOK: Duration = Duration::from_millis(250);
 /// How long a trace must be quiet before a loss is told without a record.
@@ -110,9 +114,13 @@ pub(super) fn failed() -> Response {
 
 /// The trace as a body that goes on until the client goes or the switch stops.
 pub(super) fn trace(reader: TraceReader, stopped: watch::Receiver<bool>) -> Response {
-    let (lines, queue) = mpsc::channel(TRACE_LINES);
-    tokio::task::spawn_blocking(move || feed(&reader, &lines, &stopped));
-    self::lines(queue)
+    let (lines, queue) = mpsc::channel(TRACE_PIECES);
+    // A thread of its own: it gives way to the frames for good.
+    let fed = thread::Builder::new().name("trace reader".into()).spawn(move || {
+        background::give_way();
+        feed(&reader, &lines, &stopped);
+    });
+    if fed.is_ok() { self::lines(queue) } else { failed() }
 }
 
 /// Lines of JSON as a body, as long as they come.
@@ -126,15 +134,19 @@ pub(super) fn lines(queue: mpsc::Receiver<Bytes>) -> Response {
 fn feed(reader: &TraceReader, lines: &mpsc::Sender<Bytes>, stopped: &watch::Receiver<bool>) {
     while !lines.is_closed() && !*stopped.borrow() {
         let look = if reader.owes_a_loss() { LOSS_LOOK } else { TRACE_LOOK };
-        let line = match reader.next(look) {
-            Ok(record) => record.to_json_line().ok(),
-            Err(Quiet::Timeout) => reader.loss().map(Loss::to_json_line),
+        let mut text = match reader.next(look) {
+            Ok(record) => record.to_json_line().unwrap_or_default(),
+            Err(Quiet::Timeout) => reader.loss().map_or_else(String::new, Loss::to_json_line),
             Err(Quiet::Ended) => break,
         };
-        // The wait is for this client alone; what its trace loses meanwhile is counted.
-        if let Some(line) = line
-            && lines.blocking_send(line.into()).is_err()
+        // What is there already goes along: a piece of the answer costs more than a line.
+        while text.len() < TRACE_PIECE
+            && let Ok(record) = reader.next(Duration::ZERO)
         {
+            text.push_str(&record.to_json_line().unwrap_or_default());
+        }
+        // The wait is for this client alone; what its trace loses meanwhile is counted.
+        if !text.is_empty() && lines.blocking_send(text.into()).is_err() {
             return;
         }
     }
