@@ -135,7 +135,7 @@ fn a_ping_is_seen_held_still_and_explained() {
     let screen = terminal.wait("why #");
     assert!(screen.contains("lookup") && screen.contains("forwarded to h2 only"), "{screen}");
     terminal.keys(&["x", "Tab", "Tab", "j", "Enter"]);
-    terminal.wait("taught by #1 from");
+    terminal.wait("taught    #1 at ");
     terminal.keys(&["x", "Space"]);
     terminal.wait_until("it to go on", |screen| screen.contains("PORTS") && !screen.contains("PAUSED"));
 
