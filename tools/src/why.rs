@@ -82,8 +82,9 @@ fn told(row: &WhyRow) -> String {
     }
     lines.push(match row.last_refresh {
         Some(last) => format!(
-            "  refreshed by {} traced frames since, the last one #{} at {}",
+            "  refreshed by {} traced frame{} since, the last one #{} at {}",
             row.refreshed,
+            if row.refreshed == 1 { "" } else { "s" },
             last.frame,
             trace::clock(last.at_unix_ns)
         ),
