@@ -470,9 +470,14 @@ fn odd_orders_and_many_rounds_leave_nothing() {
     }
     wait_for("as before: endpoints", PATIENCE, || written(&engine).len() == 1);
     wait_for("as before: interfaces and rules", PATIENCE, || traces_of(&engine) == traces);
+    let mut seen = before.clone();
     wait_for("as before: descriptors and threads", PATIENCE, || {
         let (kinds, threads) = held(&engine);
-        kinds == before.0 && threads <= before.1
+        if (&kinds, threads) != (&seen.0, seen.1) {
+            println!("{threads} threads, {kinds:?}; before: {before:?}"); // shown if it is in vain
+        }
+        seen = (kinds, threads);
+        seen.0 == before.0 && seen.1 <= before.1
     });
     // Dockerd keeps up to two idle connections to a plugin.
     wait_for("as before: sockets", PATIENCE, || sockets(&engine) <= connections + 2);

@@ -79,7 +79,7 @@ impl ApiServer {
     pub(super) fn start(switch: Switch, path: &Path) -> Result<Self, Fault> {
         let fault = |error| Fault::io(format!("cannot answer on {}", path.display()), error);
         let (claimed, listener) = claim(path)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+        let runtime = super::background::runtime().map_err(fault)?;
         let listener = {
             let _context = runtime.enter();
             UnixListener::from_std(listener).map_err(fault)?

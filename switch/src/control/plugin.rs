@@ -65,7 +65,7 @@ impl PluginServer {
                 (None, listener)
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+        let runtime = super::background::runtime().map_err(fault)?;
         let listener = {
             let _context = runtime.enter();
             UnixListener::from_std(listener).map_err(fault)?

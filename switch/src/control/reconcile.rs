@@ -75,7 +75,7 @@ impl Reconciler {
 }
 
 fn run(inner: &Weak<Inner>, nudged: &Receiver<()>, engine: &Path, driver: &str) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+    let Ok(runtime) = super::background::runtime() else {
         return tracing::error!("Docker cannot be asked: there is no descriptor left");
     };
     // Endpoints without an interface, by their id, and since when.
