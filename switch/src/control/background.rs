@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+/// A tenth of the CPU time that others get where there is too little. Not less: they hold locks now and then.
+const NICE: i32 = 10;
 /// How long a thread waits for the next call.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -26,5 +28,5 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 /// From now on the calling thread works with the CPU time that others leave.
 pub fn give_way() {
     // It cannot fail: everybody may become nicer. Were it to, a trace would only cost more.
-    let _ = rustix::process::nice(19);
+    let _ = rustix::process::nice(NICE);
 }

@@ -120,6 +120,8 @@ pub(super) struct TraceHub {
     /// What frames taught.
     pub(super) memory: Mutex<Memory>,
     lessons: Receiver<Lesson>,
+    /// Held by whoever empties the rings; empty meanwhile.
+    emptied: Mutex<Vec<Arc<RawRecord>>>,
 }
 
 impl TraceHub {
@@ -138,7 +140,8 @@ impl TraceHub {
     }
 
     fn new(engine: Weak<Engine>, lessons: Receiver<Lesson>) -> Self {
-        Self { engine, readers: Mutex::default(), names: Mutex::default(), memory: Mutex::default(), lessons }
+        let (readers, names, memory, emptied) = Default::default();
+        Self { engine, readers, names, memory, lessons, emptied }
     }
 
     /// Names changed.
@@ -205,6 +208,11 @@ impl TraceHub {
     /// # Errors
     /// [`Fault::NotRecording`].
     pub(super) fn recorded(&self, filter: &Filter, since: u64, last: usize) -> Result<Recorded, Fault> {
+        // What has passed by now is in it, whether or not the thread that empties the rings had its turn.
+        let sink = lock(&self.readers).pump.as_ref().map(|pump| pump.sink.clone());
+        if let Some(sink) = sink {
+            self.empty(&sink);
+        }
         let (kept, in_all, forgotten) = {
             let readers = lock(&self.readers);
             let recorder = &readers.recorder;
@@ -292,7 +300,8 @@ impl TraceHub {
     }
 
     /// Empty the rings once; how many records that were.
-    fn empty(&self, sink: &TraceSink, burst: &mut Vec<Arc<RawRecord>>) -> usize {
+    fn empty(&self, sink: &TraceSink) -> usize {
+        let mut burst = lock(&self.emptied);
         for ring in sink.rings.iter() {
             while let Some(record) = ring.pop() {
                 burst.push(Arc::new((*record).clone()));
@@ -336,11 +345,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Empty the rings until nobody wants them any more.
 fn pump(hub: &Weak<TraceHub>, sink: &TraceSink, stopped: &AtomicBool) {
-    super::background::give_way();
     sink.reader.is_me();
-    let mut burst = Vec::new();
     while !stopped.load(Ordering::SeqCst) {
-        let mut empty = || hub.upgrade().map(|hub| hub.empty(sink, &mut burst));
+        let empty = || hub.upgrade().map(|hub| hub.empty(sink));
         let Some(count) = empty() else { return };
         if count > 0 {
             thread::sleep(GATHER);
@@ -453,6 +460,18 @@ pub(super) mod tests {
         hub.rename(names);
         pass(2);
         assert_eq!(heard(&reader), Ok((2, 0)));
+    }
+
+    #[test]
+    fn what_waits_in_the_rings_is_recorded_already() {
+        let (hub, _reader) = reader(1);
+        let sink = TraceSink::new(1, 4, Admission::everything());
+        let stopped = Arc::default(); // nobody empties the rings but who asks
+        lock(&hub.readers).pump = Some(Pump { sink: sink.clone(), stopped });
+        lock(&hub.readers).recorder = Recorder::new(9, LossCount::of(&sink));
+        sink.rings[0].put(Box::new(of_number(1)));
+        let told = hub.recorded(&Filter::parse("").unwrap(), 0, 9).unwrap();
+        assert_eq!(told.records.len(), 1);
     }
 
     #[test]
