@@ -1,0 +1,332 @@
+//! What does a report say of a run? All of it in one value, with an aligned table for people and JSON and CSV for programs.
+//!
+//! The JSON keys are stable; counts are of frames, octets are without FCS, shares go from 0 to 1, `_ns` is nanoseconds.
+//!
+//! | key | meaning |
+//! | --- | --- |
+//! | `schema` | `lanyard.load/1`: these keys; another number would mean that one of them has changed its meaning |
+//! | `offered` | what the given rate makes of the given time; null when sending was as fast as possible |
+//! | `sent` | what was sent, over the time that sending took |
+//! | `received` | what came in its place, each number once a port, from the first arrival to the last |
+//! | ...`.frames` `.octets` `.seconds` `.pps` `.wire_bps` | of these three; the wire's bits include FCS, preamble and gap |
+//! | `expected` | frames that should have come out: a flooded one counts once for each port |
+//! | `lost` `loss_share` | expected and not received; a damaged, misdelivered or too old frame is lost as well |
+//! | `loss_error` | `one_frame`: the least step; `low`, `high`: the 95 % interval (see [`loss`](crate::loss)) |
+//! | `surplus` | received and never said to be sent: above 0, the count of what was sent is wrong |
+//! | `duplicates` | came again |
+//! | `reordered` `reordering_extent` | came after a later one (RFC 4737), and by how many frames at most |
+//! | `misdelivered` | came out of a port that is not theirs |
+//! | `damaged` `foreign` `too_old` | not as sent; not of this run; too late to be told from duplicates |
+//! | `latency` | from the intended time of sending, see [`latency`](crate::latency); null when nothing came |
+//! | `generator_limited` | a sentence, when the generator and not the switch was the limit; else null |
+//! | `streams` `ports` | the same for each stream and for each receiving port, where it makes sense there |
+//!
+//! Not done: frames of fewer than 60 octets count on the wire as they are, where a real one would fill them up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    FCS_OCTETS, WIRE_GAP_OCTETS,
+    latency::{Latencies, Latency},
+    loss::{LossShare, ShareError},
+    tally::{PortTally, Sent, StreamTally},
+};
+
+mod csv;
+mod table;
+
+/// The name and version of the JSON.
+pub const SCHEMA: &str = "lanyard.load/1";
+/// The share of the intended rate that a generator may miss before it is called the limit.
+const GENERATOR_MAY_MISS: f64 = 0.01;
+
+/// What the given rate makes of the given time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Intent {
+    /// Frames.
+    pub frames: u64,
+    /// Their octets, without FCS.
+    pub octets: u64,
+    /// The time they should take.
+    pub seconds: f64,
+}
+
+/// Frames over a time.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Frames.
+    pub frames: u64,
+    /// Their octets, without FCS.
+    pub octets: u64,
+    /// How long they took.
+    pub seconds: f64,
+    /// Frames a second.
+    pub pps: f64,
+    /// Bits a second of a wire: with FCS, preamble, start delimiter and gap.
+    pub wire_bps: f64,
+}
+
+impl Traffic {
+    /// So many in so many seconds.
+    pub fn new(frames: u64, octets: u64, seconds: f64) -> Self {
+        Self::rated(frames, octets, seconds, 1.0)
+    }
+
+    /// Between the first arrival and the last there is one frame less than came.
+    fn arrived(frames: u64, octets: u64, seconds: f64) -> Self {
+        Self::rated(frames, octets, seconds, frames.saturating_sub(1) as f64 / frames.max(1) as f64)
+    }
+
+    fn rated(frames: u64, octets: u64, seconds: f64, counted: f64) -> Self {
+        let per_second = if seconds > 0.0 { counted / seconds } else { 0.0 };
+        let wire = octets as f64 + frames as f64 * (FCS_OCTETS + WIRE_GAP_OCTETS) as f64;
+        Self { frames, octets, seconds, pps: frames as f64 * per_second, wire_bps: wire * 8.0 * per_second }
+    }
+}
+
+/// One stream, at all ports.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the keys are explained in the head of the file")]
+pub struct StreamResult {
+    pub stream: u8,
+    pub sent: u64,
+    pub expected: u64,
+    pub received: u64,
+    pub lost: u64,
+    pub loss_share: f64,
+    pub surplus: u64,
+    pub duplicates: u64,
+    pub reordered: u64,
+    pub reordering_extent: u64,
+    pub misdelivered: u64,
+    pub too_old: u64,
+    pub latency: Option<Latency>,
+}
+
+/// One receiving port, all streams.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the keys are explained in the head of the file")]
+pub struct PortResult {
+    pub port: u8,
+    pub received: Traffic,
+    pub duplicates: u64,
+    pub reordered: u64,
+    pub reordering_extent: u64,
+    pub misdelivered: u64,
+    pub damaged: u64,
+    pub foreign: u64,
+    pub too_old: u64,
+    pub latency: Option<Latency>,
+}
+
+/// What became of a run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the keys are explained in the head of the file")]
+pub struct LoadResult {
+    pub schema: String,
+    pub offered: Option<Traffic>,
+    pub sent: Traffic,
+    pub received: Traffic,
+    pub expected: u64,
+    pub lost: u64,
+    pub loss_share: f64,
+    pub loss_error: ShareError,
+    pub surplus: u64,
+    pub duplicates: u64,
+    pub reordered: u64,
+    pub reordering_extent: u64,
+    pub misdelivered: u64,
+    pub damaged: u64,
+    pub foreign: u64,
+    pub too_old: u64,
+    pub latency: Option<Latency>,
+    pub generator_limited: Option<String>,
+    pub streams: Vec<StreamResult>,
+    pub ports: Vec<PortResult>,
+}
+
+impl LoadResult {
+    /// How many frames of how many were lost, as a [`search`](crate::search) wants it.
+    pub fn loss(&self) -> LossShare {
+        LossShare { lost: self.lost, of: self.expected }
+    }
+
+    /// Every frame came, once, in order, undamaged, where it should and nowhere else. Foreign frames do not count: hosts talk.
+    pub fn is_clean(&self) -> bool {
+        let faults =
+            [self.lost, self.surplus, self.duplicates, self.reordered, self.misdelivered, self.damaged, self.too_old];
+        faults == [0; 7]
+    }
+}
+
+/// What a result is made of.
+pub(crate) struct Sums<'a> {
+    pub(crate) intent: Option<Intent>,
+    pub(crate) seconds: f64,
+    pub(crate) sent: &'a BTreeMap<u8, Sent>,
+    pub(crate) ports: &'a [PortTally],
+}
+
+impl Sums<'_> {
+    pub(crate) fn result(&self) -> LoadResult {
+        let (mut all, mut latencies) = (Counts::default(), Latencies::default());
+        let mut ports = Vec::with_capacity(self.ports.len());
+        for port in self.ports {
+            let (counts, took) = Counts::of(port.streams().map(|(_, tally)| tally));
+            ports.push(port_result(port, &counts, &took));
+            all.add(&counts);
+            latencies.add(&took);
+        }
+        let streams = self.streams();
+        let sum = |count: fn(&StreamResult) -> u64| streams.iter().map(count).sum::<u64>();
+        let loss = LossShare { lost: sum(|stream| stream.lost), of: sum(|stream| stream.expected) };
+        let octets = self.sent.values().map(|sent| sent.octets).sum();
+        let sent = Traffic::new(sum(|stream| stream.sent), octets, self.seconds);
+        let offered = self.intent.map(|intent| Traffic::new(intent.frames, intent.octets, intent.seconds));
+        LoadResult {
+            schema: SCHEMA.to_owned(),
+            offered,
+            sent,
+            received: all.traffic(),
+            expected: loss.of,
+            lost: loss.lost,
+            loss_share: loss.share(),
+            loss_error: loss.error(),
+            surplus: sum(|stream| stream.surplus),
+            duplicates: all.duplicates,
+            reordered: all.reordered,
+            reordering_extent: all.extent,
+            misdelivered: all.misdelivered,
+            damaged: self.ports.iter().map(PortTally::damaged).sum(),
+            foreign: self.ports.iter().map(PortTally::foreign).sum(),
+            too_old: all.too_old,
+            latency: latencies.summary(),
+            generator_limited: offered.and_then(|offered| generator_limit(&offered, &sent)),
+            streams,
+            ports,
+        }
+    }
+
+    /// Every stream that was sent or heard of, by number.
+    fn streams(&self) -> Vec<StreamResult> {
+        let heard = self.ports.iter().flat_map(PortTally::streams).map(|(stream, _)| stream);
+        let numbers: BTreeSet<u8> = self.sent.keys().copied().chain(heard).collect();
+        numbers.into_iter().map(|stream| self.stream(stream)).collect()
+    }
+
+    fn stream(&self, stream: u8) -> StreamResult {
+        let tallies = self.ports.iter().flat_map(PortTally::streams);
+        let (counts, latencies) = Counts::of(tallies.filter(|(number, _)| *number == stream).map(|(_, tally)| tally));
+        let sent = self.sent.get(&stream).copied().unwrap_or_default();
+        let loss = LossShare { lost: sent.expected.saturating_sub(counts.received), of: sent.expected };
+        StreamResult {
+            stream,
+            sent: sent.frames,
+            expected: sent.expected,
+            received: counts.received,
+            lost: loss.lost,
+            loss_share: loss.share(),
+            surplus: counts.received.saturating_sub(sent.expected),
+            duplicates: counts.duplicates,
+            reordered: counts.reordered,
+            reordering_extent: counts.extent,
+            misdelivered: counts.misdelivered,
+            too_old: counts.too_old,
+            latency: latencies.summary(),
+        }
+    }
+}
+
+fn port_result(port: &PortTally, counts: &Counts, latencies: &Latencies) -> PortResult {
+    PortResult {
+        port: port.port(),
+        received: counts.traffic(),
+        duplicates: counts.duplicates,
+        reordered: counts.reordered,
+        reordering_extent: counts.extent,
+        misdelivered: counts.misdelivered,
+        damaged: port.damaged(),
+        foreign: port.foreign(),
+        too_old: counts.too_old,
+        latency: latencies.summary(),
+    }
+}
+
+/// A sentence if the generator missed the rate by more than a hundredth, and by more than one frame.
+fn generator_limit(offered: &Traffic, sent: &Traffic) -> Option<String> {
+    // Over the time that sending took: one that was ended early is no slower for it, one that took longer is.
+    let due = offered.pps * sent.seconds;
+    let missing = due - sent.frames as f64;
+    (missing > 1.0 && missing > due * GENERATOR_MAY_MISS).then(|| {
+        let share = sent.frames as f64 / due * 100.0;
+        format!(
+            "the generator was the limit: it sent {} of the {due:.0} frames due in {:.3} s ({share:.1} %)",
+            sent.frames, sent.seconds
+        )
+    })
+}
+
+/// Sums of what came of streams at ports.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    received: u64,
+    octets: u64,
+    duplicates: u64,
+    reordered: u64,
+    extent: u64,
+    misdelivered: u64,
+    too_old: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let [received, octets, duplicates, reordered, extent, misdelivered, too_old, last_ns] = [0; 8];
+        Self { received, octets, duplicates, reordered, extent, misdelivered, too_old, first_ns: u64::MAX, last_ns }
+    }
+}
+
+impl Counts {
+    fn of<'a>(tallies: impl Iterator<Item = &'a StreamTally>) -> (Self, Latencies) {
+        let (mut sum, mut latencies) = (Self::default(), Latencies::default());
+        for tally in tallies {
+            let StreamTally { received, octets, duplicates, reordered, extent, misdelivered, too_old, .. } = *tally;
+            let (first_ns, last_ns) = (tally.first_ns, tally.last_ns);
+            sum.add(&Self {
+                received,
+                octets,
+                duplicates,
+                reordered,
+                extent,
+                misdelivered,
+                too_old,
+                first_ns,
+                last_ns,
+            });
+            latencies.add(&tally.latencies);
+        }
+        (sum, latencies)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.octets += other.octets;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+        self.extent = self.extent.max(other.extent);
+        self.misdelivered += other.misdelivered;
+        self.too_old += other.too_old;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::arrived(self.received, self.octets, self.last_ns.saturating_sub(self.first_ns) as f64 / 1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests;
