@@ -20,6 +20,7 @@ use crate::fault::FaultArgs;
 use crate::lab::LabArgs;
 use crate::ladder::LadderArgs;
 use crate::learn::{self, LearnArgs};
+use crate::pktgen::PktgenArgs;
 use crate::top::TopArgs;
 use crate::trace::TraceArgs;
 use crate::wireshark::WiresharkArgs;
@@ -157,6 +158,8 @@ Docker itself shows none for networks of other drivers than its own.")]
     Fault(FaultArgs),
     /// Let MAC addresses grow old at once
     Clock(ClockArgs),
+    /// Load a switch, any switch, and tell what became of every frame
+    Pktgen(PktgenArgs),
     /// Print the version
     #[command(after_help = "Examples:\n  lanyard version")]
     Version,

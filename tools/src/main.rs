@@ -19,6 +19,7 @@
 //! | [`top`] | `lanyard top` |
 //! | [`lab`] | `lanyard lab ...` |
 //! | [`learn`] | `lanyard learn ...` |
+//! | [`pktgen`] | `lanyard pktgen` |
 //! | [`client`] | how the others ask the daemon |
 //! | [`duration`] | how times are written |
 //! | [`table`], [`failure`] | how they answer: columns, one-line errors, exit codes |
@@ -40,6 +41,7 @@ mod lab;
 mod ladder;
 mod learn;
 mod network;
+mod pktgen;
 mod ports;
 mod recorded;
 mod run;
@@ -168,6 +170,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Top(args) => top::run(&client, args),
         Command::Lab(args) => lab::run(args),
         Command::Learn(args) => learn::run(&args),
+        Command::Pktgen(args) => pktgen::run(&args),
         Command::Version => print(concat!("lanyard ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -52,6 +52,7 @@ fn help_of_every_command_shows_an_example() {
         "fault",
         "clock",
         "learn",
+        "pktgen",
         "docker",
         "ports",
         "version",

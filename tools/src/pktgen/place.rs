@@ -1,0 +1,91 @@
+//! Where does a load enter or leave? At an interface, of this namespace or of another: `eth0`, `ns:h1/eth0`,
+//! `pid:4711/eth0`, `/run/netns/red/eth0`.
+//!
+//! Its frames are those of a packet socket (packet(7)): what is sent goes out by the interface as if its host had sent it,
+//! what comes in is seen before the host's own stack looks at it, which it does as well.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use ports::link::{Link, Links, check_name};
+use ports::netns::NamespaceRef;
+use ports::veth::{self, VethQueue};
+
+/// An interface, and the namespace it is in if that is another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    namespace: Option<NamespaceRef>,
+    ifname: String,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, ifname) = match text.rsplit_once('/') {
+            None => (None, text),
+            Some((namespace, ifname)) => (Some(namespace.strip_prefix("ns:").unwrap_or(namespace)), ifname),
+        };
+        let namespace =
+            namespace.map(str::parse).transpose().map_err(|error: ports::netns::BadNamespaceRef| error.to_string())?;
+        check_name(ifname)
+            .map_err(|error| format!("{error}: write INTERFACE or ns:NAME/INTERFACE, as in ns:h1/eth0"))?;
+        Ok(Self { namespace, ifname: ifname.to_owned() })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            None => f.write_str(&self.ifname),
+            Some(NamespaceRef::Name(name)) => write!(f, "ns:{name}/{}", self.ifname),
+            Some(namespace) => write!(f, "{namespace}/{}", self.ifname),
+        }
+    }
+}
+
+impl Place {
+    /// The interface as it is now, and a queue that sees what comes in by it, and sends by it.
+    ///
+    /// # Errors
+    /// One line: there is no such namespace or interface, it is down, or packet sockets are not allowed.
+    pub(crate) fn open(&self) -> Result<(Link, VethQueue), String> {
+        let namespace =
+            self.namespace.as_ref().map(NamespaceRef::open).transpose().map_err(|error| error.to_string())?;
+        let links = namespace.as_ref().map_or_else(Links::open, Links::in_namespace);
+        let links = links.map_err(|error| format!("{self}: {error}"))?;
+        let link = links.by_name(&self.ifname).map_err(|error| format!("{self}: {error}"))?;
+        let link =
+            link.ok_or_else(|| format!("{self}: there is no such interface; `ip link` shows those there are"))?;
+        if !link.up {
+            return Err(format!("{self} is down: bring it up with `ip link set {} up`", self.ifname));
+        }
+        let open = || veth::open_index(&self.ifname, link.index, 1, false);
+        let opened = namespace.as_ref().map_or_else(|| Ok(open()), |namespace| namespace.enter(open));
+        let refused = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("{self}: sending and seeing raw frames needs CAP_NET_RAW there: run as root")
+            }
+            _ => format!("{self}: {error}"),
+        };
+        let queue = opened.and_then(|opened| opened).map_err(refused)?.pop();
+        queue.map(|queue| (link, queue)).ok_or_else(|| format!("{self} has no queue"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_and_written_the_same() {
+        for text in ["eth0", "ns:h1/eth0", "pid:4711/eth0", "/run/netns/red/eth0"] {
+            assert_eq!(text.parse::<Place>().map(|place| place.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("h1/eth0".parse::<Place>().unwrap().to_string(), "ns:h1/eth0");
+        for text in ["", "ns:h1/", "ns:/eth0", "pid:x/eth0", "a/b/eth0", "eth 0", "averyveryverylongname"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+}
