@@ -61,14 +61,11 @@ pub(crate) fn frames(path: &Path) -> Result<Vec<Captured>, Failure> {
     }
 }
 
-fn is_pcap(octets: &[u8]) -> bool {
-    matches!(
-        octets,
-        [0xd4, 0xc3, 0xb2, 0xa1, ..]
-            | [0xa1, 0xb2, 0xc3, 0xd4, ..]
-            | [0x4d, 0x3c, 0xb2, 0xa1, ..]
-            | [0xa1, 0xb2, 0x3c, 0x4d, ..]
-    )
+/// Does a pcap file begin so: in either byte order, with microseconds or with nanoseconds (draft-ietf-opsawg-pcap, 4)?
+pub(crate) fn is_pcap(octets: &[u8]) -> bool {
+    const MAGICS: [[u8; 4]; 4] =
+        [[0xa1, 0xb2, 0xc3, 0xd4], [0xd4, 0xc3, 0xb2, 0xa1], [0xa1, 0xb2, 0x3c, 0x4d], [0x4d, 0x3c, 0xb2, 0xa1]];
+    MAGICS.iter().any(|magic| octets.starts_with(magic))
 }
 
 fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {

@@ -15,7 +15,7 @@ use trace::{Octets, Style};
 
 use crate::cli::JsonArgs;
 use crate::client::Client;
-use crate::failure::{Failure, colours, one_line, print};
+use crate::failure::{Failure, one_line, print, style};
 
 /// `lanyard explain`
 #[derive(Debug, Args)]
@@ -85,8 +85,7 @@ pub(crate) fn run(client: &Client, args: &ExplainArgs) -> Result<(), Failure> {
         return print(&answer.json_line());
     }
     let told: Vec<Vec<Explained>> = answer.read()?;
-    let style = if colours(&std::io::stdout()) { Style::Ansi } else { Style::Plain };
-    print(&text(&told, args.commit, style))
+    print(&text(&told, args.commit, style()))
 }
 
 fn text(told: &[Vec<Explained>], commit: bool, style: Style) -> String {

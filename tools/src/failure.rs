@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use trace::FilterError;
+use trace::{FilterError, Style};
 
 /// Why a command did not do what it was told.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,18 +30,25 @@ impl Failure {
 
     /// Say it on standard error and turn it into the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Words(text) => (text, 2),
-            Self::Work(text) => (text, 1),
-            Self::Filter(error) => {
-                let _ = writeln!(io::stderr(), "lanyard: {}\n{}", one_line(&error.to_string()), error.pointed());
-                return ExitCode::from(2);
-            }
+        let (pointed, code) = match self {
+            Self::Words(_) => (String::new(), 2),
+            Self::Filter(error) => (format!("\n{}", error.pointed()), 2),
+            Self::Work(_) => (String::new(), 1),
             Self::ReaderGone => return ExitCode::SUCCESS,
         };
         // With standard error closed there is nobody left to tell; the exit code still does.
-        let _ = writeln!(io::stderr(), "lanyard: {}", one_line(text));
+        let _ = writeln!(io::stderr(), "lanyard: {}{pointed}", one_line(&self.to_string()));
         ExitCode::from(code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(text) | Self::Work(text) => f.write_str(text),
+            Self::Filter(error) => error.fmt(f),
+            Self::ReaderGone => f.write_str("nobody reads"),
+        }
     }
 }
 
@@ -75,6 +82,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// empty).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How the switch's own words are put on standard output: in colours where [`colours`] allows them.
+pub(crate) fn style() -> Style {
+    if colours(&io::stdout()) { Style::Ansi } else { Style::Plain }
 }
 
 #[cfg(test)]

@@ -80,11 +80,7 @@ fn a_cold_ping_is_seen_at_both_ends() {
     }
     for kind in [Kind::Tap, Kind::Veth] {
         let world = World::with_blue(1, "");
-        let [h1, h2] = ["h1", "h2"].map(|name| {
-            let host = Host::new(name).quiet();
-            world.connect("blue", &host, kind, "");
-            host
-        });
+        let [h1, h2] = world.quiet_hosts(kind);
         let watch = Watch::start(&world, "--network blue");
         assert!(watch.states("h1", &ip_of(&h2)).is_empty(), "{:?}", watch.all());
         assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
@@ -119,11 +115,7 @@ fn a_poisoned_row_is_a_conflict_and_nobody_there_is_a_failure() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2] = ["h1", "h2"].map(|name| {
-        let host = Host::new(name).quiet();
-        world.connect("blue", &host, Kind::Tap, "");
-        host
-    });
+    let [h1, h2] = world.quiet_hosts(Kind::Tap);
     let watch = Watch::start(&world, "");
     let mut command = world.command();
     command.args(["arp", "watch", "-n", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -208,11 +200,7 @@ fn reading_touches_nothing_and_costs_nothing() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2] = ["h1", "h2"].map(|name| {
-        let host = Host::new(name).quiet();
-        world.connect("blue", &host, Kind::Tap, "");
-        host
-    });
+    let [h1, h2] = world.quiet_hosts(Kind::Tap);
     h1.run(&format!("ip neigh replace {} lladdr {} dev eth0 nud stale", h2.ip(), h2.mac())).ok();
     let threads = || {
         std::fs::read_dir(format!("/proc/{}/task", world.pid()))

@@ -20,11 +20,7 @@ fn world(more: &str) -> (World, [Host; 3]) {
     let world = World::asleep(1);
     world.start_with(more);
     world.done("network create blue --subnet 10.20.0.0/24");
-    let hosts = std::array::from_fn(|index| {
-        let host = Host::new(&format!("h{}", index + 1)).quiet();
-        world.connect("blue", &host, Kind::TapWire, "");
-        host
-    });
+    let hosts = world.quiet_hosts(Kind::TapWire);
     (world, hosts)
 }
 

@@ -10,19 +10,10 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Host, Kind, PATIENCE, Running, World, ready, wait_for};
+use harness::{Kind, PATIENCE, Running, World, assert_tells, ready, wait_for};
 use nix::sys::signal::Signal;
 
 const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv"];
-
-/// Three containers that say nothing unasked.
-fn quiet_hosts(world: &World) -> [Host; 3] {
-    std::array::from_fn(|index| {
-        let host = Host::new(&format!("h{}", index + 1)).quiet();
-        world.connect("blue", &host, Kind::Tap, "");
-        host
-    })
-}
 
 /// Start `lanyard` with these words; it listens to the trace when this returns.
 fn listen(world: &World, words: &[&str]) -> Running {
@@ -33,15 +24,6 @@ fn listen(world: &World, words: &[&str]) -> Running {
     wait_for("the listener", PATIENCE, || world.descriptors() > before);
     thread::sleep(Duration::from_millis(200));
     listener
-}
-
-/// The pieces stand in the text in this order.
-fn assert_tells(text: &str, pieces: &[&str]) {
-    let mut rest = text;
-    for piece in pieces {
-        let found = rest.find(piece).unwrap_or_else(|| panic!("'{piece}' is missing, or not in its place:\n{text}"));
-        rest = &rest[found + piece.len()..];
-    }
 }
 
 const COLD_PING: &[&str] = &[
@@ -70,7 +52,7 @@ fn a_cold_ping_is_drawn_as_it_happens_and_again_from_its_records() {
     let world = World::asleep(1);
     world.start_with("--record 100");
     world.done("network create blue --subnet 10.20.0.0/24");
-    let [h1, h2, _h3] = quiet_hosts(&world);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::Tap);
     let live = listen(&world, &["ladder", "-n", "4"]);
     let json = listen(&world, &["trace", "-n", "4", "--json"]);
     assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
@@ -127,7 +109,7 @@ fn ctrl_c_draws_what_has_come_by_then() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2, h3] = quiet_hosts(&world);
+    let [h1, h2, h3] = world.quiet_hosts(Kind::Tap);
     let descriptors = world.descriptors();
     let ladder = listen(&world, &["ladder", "icmp"]);
     assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());

@@ -19,15 +19,6 @@ use serde_json::Value;
 
 const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv", "tshark", "capinfos", "tcpdump"];
 
-/// Three containers that say nothing unasked.
-fn quiet_hosts(world: &World, kind: Kind) -> [Host; 3] {
-    std::array::from_fn(|index| {
-        let host = Host::new(&format!("h{}", index + 1)).quiet();
-        world.connect("blue", &host, kind, "");
-        host
-    })
-}
-
 /// Start `lanyard trace` with these words; it listens when this returns.
 fn trace(world: &World, words: &[&str]) -> Running {
     let before = world.descriptors();
@@ -57,7 +48,7 @@ fn fields(home: &Path, file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<St
 /// A captured cold ping from h1 to h2, between two others: the world, the capture, and what was told at its end.
 fn captured_ping(workers: usize, kind: Kind) -> (World, PathBuf, String) {
     let world = World::with_blue(workers, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, kind);
+    let [h1, h2, _h3] = world.quiet_hosts(kind);
     let file = world.folder().join("ping.pcapng");
     let trace = trace(&world, &["-n", "4", "-w", file.to_str().unwrap()]);
     assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
@@ -203,7 +194,7 @@ fn a_live_capture_shows_who_joins_and_ends_with_its_reader() {
         return;
     }
     let world = World::with_blue(2, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, Kind::TapWire);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::TapWire);
     let mut trace = trace(&world, &["-w", "-"]);
     let mut command = tshark(
         world.folder(),
@@ -244,7 +235,7 @@ fn a_capture_is_whole_when_it_is_interrupted() {
     }
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let world = World::with_blue(1, "");
-        let [h1, h2, _h3] = quiet_hosts(&world, Kind::Tap);
+        let [h1, h2, _h3] = world.quiet_hosts(Kind::Tap);
         let file = world.folder().join("cut.pcapng");
         let trace = trace(&world, &["-w", file.to_str().unwrap(), "icmp"]);
         let ping = h1.ping(&format!("-c 3 -i 0.2 -W 3 {}", h2.ip()));
@@ -287,7 +278,7 @@ fn what_was_recorded_is_captured_afterwards() {
     daemon.args(["-c", "exec \"$0\" \"$@\" --record 100", harness::LANYARD]);
     world.start_by(daemon);
     world.done("network create blue --subnet 10.20.0.0/24");
-    let [h1, h2, _h3] = quiet_hosts(&world, Kind::TapWire);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::TapWire);
     assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
     let file = world.folder().join("last.pcapng");
     let told = world.lanyard(&format!("trace --last 9 -w {} icmp", file.display()));
@@ -303,7 +294,7 @@ fn filters_choose_by_header_by_decision_and_by_name() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2, h3] = quiet_hosts(&world, Kind::Tap);
+    let [h1, h2, h3] = world.quiet_hosts(Kind::Tap);
     let idle = world.descriptors();
     let told = |words: &[&str], count: usize| {
         let count = count.to_string();
@@ -333,7 +324,7 @@ fn wireshark_is_started_with_the_trace_on_its_standard_input() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, Kind::TapWire);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::TapWire);
     let place = world.folder().join("bin");
     fs::create_dir(&place).unwrap();
     let file = |name: &str| place.join(name).to_str().unwrap().to_owned();
@@ -367,7 +358,7 @@ fn what_was_lost_stands_in_the_capture() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, Kind::Tap);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::Tap);
     let (home, file) = (world.folder(), world.folder().join("lossy.pcapng"));
     let trace = trace(&world, &["-w", file.to_str().unwrap()]);
     trace.signal(Signal::SIGSTOP);

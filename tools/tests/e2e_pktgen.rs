@@ -19,11 +19,8 @@ const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv", "tcpdump
 /// A network whose hosts say nothing by themselves.
 fn world(kind: Kind) -> (World, [Host; 2]) {
     let world = World::with_blue(1, "");
-    let [h1, h2] = [Host::new("h1").quiet(), Host::new("h2").quiet()];
-    for host in [&h1, &h2] {
-        world.connect("blue", host, kind, "");
-    }
-    (world, [h1, h2])
+    let hosts = world.quiet_hosts(kind);
+    (world, hosts)
 }
 
 fn places([h1, h2]: &[Host; 2]) -> String {

@@ -10,20 +10,11 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use harness::{Host, Kind, PATIENCE, Running, World, ready, wait_for};
+use harness::{Host, Kind, PATIENCE, Running, World, assert_tells, ready, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const TOOLS: &[&str] = &["ip", "ping", "nsenter", "unshare", "setpriv"];
-
-/// Three containers that say nothing unasked.
-fn quiet_hosts(world: &World, kind: Kind) -> [Host; 3] {
-    std::array::from_fn(|index| {
-        let host = Host::new(&format!("h{}", index + 1)).quiet();
-        world.connect("blue", &host, kind, "");
-        host
-    })
-}
 
 /// Start `lanyard trace` with these words; it listens when this returns.
 fn trace(world: &World, words: &str) -> Running {
@@ -40,21 +31,12 @@ fn trace(world: &World, words: &str) -> Running {
 /// What the trace says of the first ping of a pair that does not know each other.
 fn cold_ping(words: &str, workers: usize, kind: Kind) -> String {
     let world = World::with_blue(workers, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, kind);
+    let [h1, h2, _h3] = world.quiet_hosts(kind);
     let trace = trace(&world, words);
     assert!(h1.ping(&format!("-c 1 -W 3 {}", h2.ip())).is_perfect());
     let outcome = trace.finish(PATIENCE);
     assert_eq!(outcome.err, "");
     outcome.ok()
-}
-
-/// The line has these pieces, in this order.
-fn assert_tells(line: &str, pieces: &[&str]) {
-    let mut rest = line;
-    for piece in pieces {
-        let found = rest.find(piece).unwrap_or_else(|| panic!("'{piece}' is missing, or not in its place: {line}"));
-        rest = &rest[found + piece.len()..];
-    }
 }
 
 const COLD_PING: [&[&str]; 4] = [
@@ -125,7 +107,7 @@ fn routed_and_dropped_frames_say_why() {
     }
     let world = World::with_blue(1, "");
     world.done("network create green --subnet 10.30.0.0/24");
-    let [h1, _h2, _h3] = quiet_hosts(&world, Kind::Tap);
+    let [h1, _h2, _h3] = world.quiet_hosts(Kind::Tap);
     let h4 = Host::new("h4").quiet();
     world.connect("green", &h4, Kind::Tap, "");
     let traced = |count: usize| {
@@ -152,7 +134,7 @@ fn what_a_slow_reader_loses_is_counted_and_shown() {
         return;
     }
     let world = World::with_blue(1, "");
-    let [h1, h2, _h3] = quiet_hosts(&world, Kind::Tap);
+    let [h1, h2, _h3] = world.quiet_hosts(Kind::Tap);
     let (json, text) = (trace(&world, "--json"), trace(&world, ""));
     json.signal(Signal::SIGSTOP);
     text.signal(Signal::SIGSTOP);

@@ -115,13 +115,14 @@ pub fn tree(record: &Record, style: Style) -> String {
 /// What to say between two records of which the trace lost some frames: `before` and `now` are their
 /// [`Record::lost`]. `None` when it lost none.
 pub fn lost_notice(before: u64, now: u64) -> Option<String> {
-    match now.saturating_sub(before) {
-        0 => None,
-        1 => Some(format!("-- 1 frame lost to the trace here ({now} in all): the switch handled it, unseen")),
-        lost => {
-            Some(format!("-- {lost} frames lost to the trace here ({now} in all): the switch handled them, unseen"))
-        }
-    }
+    let lost = now.saturating_sub(before);
+    let them = if lost == 1 { "it" } else { "them" };
+    (lost > 0).then(|| format!("-- {} here ({now} in all): the switch handled {them}, unseen", lost_words(lost)))
+}
+
+/// What every view says of frames that the trace lost: `3 frames lost to the trace`.
+pub fn lost_words(frames: u64) -> String {
+    if frames == 1 { "1 frame lost to the trace".to_owned() } else { format!("{frames} frames lost to the trace") }
 }
 
 /// The plain one-line form in default widths.

@@ -28,7 +28,7 @@ pub mod words;
 
 pub use filter::{Admission, Filter, FilterError, Ids};
 pub use ladder::{CacheChange, Ladder};
-pub use layout::{Style, Widths, clock, lost_notice, one_line, tree};
+pub use layout::{Style, Widths, clock, lost_notice, lost_words, one_line, tree};
 pub use octets::Octets;
 pub use record::{EgressRecord, Loss, Names, RawRecord, Record, SCHEMA, SNAP_OCTETS, Snap};
 pub use step::{RowRecord, StepRecord, TableRecord, VerdictRecord};

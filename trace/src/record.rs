@@ -326,13 +326,10 @@ mod tests {
             network: NetworkId(1),
             port: Some(PortId(2)),
             octets: octets.len() as u32,
-            offload: OffloadHeader::NONE,
             snap: Snap::of(octets),
-            snap_sent: None,
-            sent_unix_ns: 0,
-            table: None,
             steps,
             verdict,
+            ..RawRecord::default()
         }
     }
 

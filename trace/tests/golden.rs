@@ -4,11 +4,9 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use common::{DMZ, GATEWAY, H1, H2, H3, H4, LAN, Lab, arp, arp_payload, echo, ethernet, ip, mac, raw};
+use common::{DMZ, GATEWAY, H1, H2, H3, H4, LAN, Lab, arp, arp_payload, arp_step, echo, ethernet, ip, mac, raw};
 use frame::offload::GsoKind;
-use frame::step::{
-    ArpKind, ArpOutcome, ArpStep, Injected, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep,
-};
+use frame::step::{ArpKind, ArpOutcome, Injected, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
 use frame::{DropReason, MacAddr, Millis, OffloadHeader, Step, Verdict};
 use lanyard_trace::{RawRecord, Record, Style, Widths, one_line, tree};
 
@@ -30,10 +28,6 @@ fn sent(steps: &[Step], ports: &[frame::PortId]) -> Vec<Step> {
     let mut steps = [&[Step::Admitted], steps].concat();
     steps.extend(ports.iter().map(|port| Step::Sent { port: *port }));
     steps
-}
-
-fn arp_step(kind: ArpKind, from: u8, to: u8, noted: NeighborChange, outcome: ArpOutcome) -> Step {
-    Step::Arp(ArpStep { kind, sender_ip: ip(from), sender_mac: mac(from), target_ip: ip(to), noted, outcome })
 }
 
 fn request(noted: NeighborChange, outcome: ArpOutcome) -> Step {

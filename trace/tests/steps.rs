@@ -4,17 +4,13 @@ mod common;
 
 use std::net::IpAddr;
 
-use common::{DMZ, GATEWAY, H1, H2, H3, H4, LAN, Lab, arp, echo, ip, mac, raw};
-use frame::step::{ArpKind, ArpOutcome, ArpStep, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
+use common::{DMZ, GATEWAY, H1, H2, H3, H4, LAN, Lab, arp, arp_step, echo, ip, mac, raw};
+use frame::step::{ArpKind, ArpOutcome, LearnRefusal, Learned, Lookup, NeighborChange, Resolved, RouteStep};
 use frame::{DropReason, Step, Verdict};
 use lanyard_trace::{RawRecord, Record, Style, tree};
 
 fn told(raw: &RawRecord) -> String {
     tree(&Record::resolve(raw, 0, &Lab), Style::Plain)
-}
-
-fn arp_step(kind: ArpKind, from: u8, to: u8, noted: NeighborChange, outcome: ArpOutcome) -> Step {
-    Step::Arp(ArpStep { kind, sender_ip: ip(from), sender_mac: mac(from), target_ip: ip(to), noted, outcome })
 }
 
 #[test]

@@ -18,12 +18,11 @@ mod send;
 mod story;
 mod world;
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use clap::{Args, Subcommand};
-use trace::Style;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, style};
 pub(crate) use keep::{KEEPER, keeper, socket_if_up};
 use plan::Plan;
 use scene::Scene;
@@ -98,10 +97,4 @@ fn demo() -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
         Err(error) => Err(Failure::work("the lab could not be told to its end", error)),
     }
-}
-
-/// Colours only on a terminal, and not where nobody wants them (no-color.org).
-fn style() -> Style {
-    let wanted = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted { Style::Ansi } else { Style::Plain }
 }

@@ -11,6 +11,7 @@ use trace::ladder::{self, Captured};
 use trace::pcapng::Reader;
 use trace::{CacheChange, Filter, Ladder, Loss, Record};
 
+use crate::capture::is_pcap;
 use crate::client::{self, Client, segment};
 use crate::failure::{Failure, one_line};
 use crate::recorded::Recorded;
@@ -24,11 +25,8 @@ const LATE_CHANGES: Duration = Duration::from_millis(200);
 /// Packets of a capture that are read: each has its octets in memory until the frames are put together.
 const MAX_PACKETS: usize = 1_000_000;
 
-/// How files of captures begin: pcapng (draft-ietf-opsawg-pcapng, 4.1), and pcap in either byte order, with
-/// microseconds and nanoseconds (draft-ietf-opsawg-pcap, 4).
+/// How pcapng begins (draft-ietf-opsawg-pcapng, 4.1).
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-const PCAP: [[u8; 4]; 4] =
-    [[0xa1, 0xb2, 0xc3, 0xd4], [0xd4, 0xc3, 0xb2, 0xa1], [0xa1, 0xb2, 0x3c, 0x4d], [0x4d, 0x3c, 0xb2, 0xa1]];
 
 /// What will stand in the diagram.
 pub(super) struct Events {
@@ -197,13 +195,12 @@ impl Events {
             if name == "-" { Box::new(io::stdin().lock()) } else { Box::new(File::open(name).map_err(unread)?) };
         let mut input = BufReader::new(input);
         let begin = input.fill_buf().map_err(unread)?;
-        let begins = |magic: &[u8; 4]| begin.starts_with(magic);
-        if PCAP.iter().any(begins) {
+        if is_pcap(begin) {
             return Err(Failure::Work(format!(
                 "'{name}' is a pcap file, which cannot say what a switch decided: 'lanyard trace -w' writes pcapng"
             )));
         }
-        if begins(&PCAPNG) { self.read_pcapng(name, input) } else { self.read_lines(name, input) }
+        if begin.starts_with(&PCAPNG) { self.read_pcapng(name, input) } else { self.read_lines(name, input) }
     }
 
     /// A capture. What was read before a fault is drawn all the same.

@@ -114,7 +114,7 @@ impl Live {
 impl Tables for Live {
     fn macs(&self, network: &str) -> Result<Vec<MacRow>, String> {
         let answer = self.client.get(&format!("/v1/mac?network={}", segment(network)));
-        answer.and_then(|answer| answer.read()).map_err(text_of)
+        answer.and_then(|answer| answer.read()).map_err(|failure| failure.to_string())
     }
 
     fn neighbor(&self, on: &str, ip: Ipv4Addr) -> Result<Option<Neighbor>, String> {
@@ -141,14 +141,6 @@ impl Tables for Live {
 
     fn gateway(&self, network: &str) -> Option<MacAddr> {
         self.gateways.get(network).copied()
-    }
-}
-
-fn text_of(failure: Failure) -> String {
-    match failure {
-        Failure::Words(text) | Failure::Work(text) => text,
-        Failure::Filter(error) => error.to_string(),
-        Failure::ReaderGone => "nobody reads".to_owned(),
     }
 }
 

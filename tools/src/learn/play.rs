@@ -13,7 +13,7 @@ use super::predict::Predict;
 use super::seen::{Seen, Tables};
 use super::session::{self, Item, Opened, Session};
 use super::show::{self, Report};
-use crate::failure::{Failure, colours, print};
+use crate::failure::{Failure, print, style};
 use crate::lab::keep;
 
 /// Begin: check the file, bring the lab up.
@@ -96,10 +96,6 @@ pub(super) enum Form {
     Json,
     /// As CSV.
     Csv,
-}
-
-fn style() -> Style {
-    if colours(&io::stdout()) { Style::Ansi } else { Style::Plain }
 }
 
 struct Play {

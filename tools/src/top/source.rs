@@ -76,7 +76,7 @@ impl Source {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            desk.tell(|news| news.fault = Some(text(&fault)));
+            desk.tell(|news| news.fault = Some(fault.to_string()));
         });
         Self { news, wishes }
     }
@@ -135,7 +135,7 @@ impl Desk {
     async fn listen(&self, filter: &str) -> (Option<Lines>, String) {
         match self.client.stream(&format!("/v1/trace?filter={}", segment(filter))).await {
             Ok(lines) => (Some(lines), String::new()),
-            Err(failure) => (None, text(&failure)),
+            Err(failure) => (None, failure.to_string()),
         }
     }
 
@@ -157,7 +157,7 @@ impl Desk {
                 news.tables = Some((tables, asked));
                 news.fault = Some(refused.to_owned());
             }),
-            Err(failure) => self.tell(|news| news.fault = Some(text(&failure))),
+            Err(failure) => self.tell(|news| news.fault = Some(failure.to_string())),
         }
         INTERVAL.max(asked.elapsed() * REST)
     }
@@ -173,7 +173,7 @@ impl Desk {
 
     async fn why(&self, network: &str, station: &str) {
         let path = format!("/v1/why?network={}&station={}", segment(network), segment(station));
-        let answer = self.get(&path).await.map_err(|failure| text(&failure));
+        let answer = self.get(&path).await.map_err(|failure| failure.to_string());
         self.tell(|news| news.why = Some(answer));
     }
 
@@ -187,13 +187,5 @@ async fn arrived(lines: &mut Option<Lines>) -> Result<Vec<String>, Failure> {
     match lines {
         Some(lines) => lines.next().await,
         None => std::future::pending().await,
-    }
-}
-
-fn text(failure: &Failure) -> String {
-    match failure {
-        Failure::Words(text) | Failure::Work(text) => text.clone(),
-        Failure::Filter(error) => error.to_string(),
-        Failure::ReaderGone => String::new(),
     }
 }

@@ -10,8 +10,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, Wrap};
 use switch::control::types::{ArpRow, MacRow, PortRow};
-use trace::Record;
 use trace::words::{self, Tone};
+use trace::{Record, lost_words};
 
 use super::app::{App, Mode, Pane};
 use super::feed::Item;
@@ -154,7 +154,7 @@ fn title_line(app: &mut App, theme: Theme) -> Line<'static> {
     }
     let lost = app.feed.lost();
     if lost > 0 {
-        spans.push(Span::styled(format!("  {lost} frames lost to the trace"), theme.tone(Tone::Refuse)));
+        spans.push(Span::styled(format!("  {}", lost_words(lost)), theme.tone(Tone::Refuse)));
     }
     if !app.fault.is_empty() {
         spans.push(Span::styled(format!("  {}", one_line(&app.fault)), theme.tone(Tone::Refuse)));
@@ -277,7 +277,7 @@ fn draw_feed(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
     let (focused, network) = (app.pane == Pane::Feed, app.network.clone());
     for (item, gap, selected) in app.feed.window(height) {
         if gap > 0 {
-            lines.push(Line::styled(format!("-- {gap} frames lost to the trace here"), theme.tone(Tone::Refuse)));
+            lines.push(Line::styled(format!("-- {} here", lost_words(gap)), theme.tone(Tone::Refuse)));
         }
         match item {
             Item::Frame(record) => {

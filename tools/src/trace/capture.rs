@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 
-use trace::Record;
 use trace::pcapng::{About, Address, Counts, Writer, ethers};
+use trace::{Record, lost_words};
 
 use super::book::Book;
 use super::print;
@@ -192,8 +192,8 @@ fn lines_of(counts: Counts) -> String {
         0 => String::new(),
         late => format!("{} out of order, moved to the time of the one before\n", count(late, "packet")),
     };
-    let (frames, packets, lost) = (count(frames, "frame"), count(packets, "packet"), count(lost, "frame"));
-    format!("{frames} traced\n{packets} written\n{lost} lost to the trace\n{late}")
+    let (frames, packets, lost) = (count(frames, "frame"), count(packets, "packet"), lost_words(lost));
+    format!("{frames} traced\n{packets} written\n{lost}\n{late}")
 }
 
 /// With standard error closed there is nobody left to tell.

@@ -24,7 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use trace::Filter;
 
 use crate::client::{self, Client, Lines, segment};
-use crate::failure::Failure;
+use crate::failure::{Failure, style};
 use crate::recorded::{self, Recorded};
 use book::Book;
 pub(crate) use capture::{Capture, Out};
@@ -133,7 +133,7 @@ pub(crate) fn run(client: &Client, args: &TraceArgs) -> Result<(), Failure> {
         // A file is made only when there is something to be written to it.
         let trace = trace.into(match &args.write {
             Some(file) => Sink::Capture(Box::new(Capture::new(Out::open(file)?)?)),
-            None => Sink::Text(Printer::new(args.is_json(), args.verbose, print::ansi())),
+            None => Sink::Text(Printer::new(args.is_json(), args.verbose, style())),
         });
         match lines {
             Ok(lines) => trace.run(lines, args.number).await,
@@ -170,7 +170,7 @@ fn hear(kind: SignalKind) -> Result<Signal, Failure> {
 
 impl<'a> Trace<'a> {
     pub(crate) fn new(client: &'a Client, filter: Filter) -> Self {
-        Self { client, filter, book: Book::default(), sink: Sink::Text(Printer::new(false, false, print::ansi())) }
+        Self { client, filter, book: Book::default(), sink: Sink::Text(Printer::new(false, false, style())) }
     }
 
     /// The same trace, which goes there.

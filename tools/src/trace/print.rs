@@ -31,10 +31,6 @@ pub(super) fn record(line: &str) -> Result<Record, Failure> {
         .map_err(|error| Failure::work("the daemon's trace cannot be read; is it of the same version?", error))
 }
 
-pub(super) fn ansi() -> Style {
-    if crate::failure::colours(&io::stdout()) { Style::Ansi } else { Style::Plain }
-}
-
 /// What a line is, whatever else is in it.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {

@@ -67,6 +67,15 @@ pub(crate) fn wait_for(what: &str, patience: Duration, mut done: impl FnMut() ->
     }
 }
 
+/// The pieces stand in the text in this order.
+pub(crate) fn assert_tells(text: &str, pieces: &[&str]) {
+    let mut rest = text;
+    for piece in pieces {
+        let found = rest.find(piece).unwrap_or_else(|| panic!("'{piece}' is missing, or not in its place:\n{text}"));
+        rest = &rest[found + piece.len()..];
+    }
+}
+
 /// The kinds of port that a container can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -291,6 +300,15 @@ impl World {
     /// New containers h1, h2, .. on network `blue`, 10.20.0.2 onwards.
     pub(crate) fn hosts<const N: usize>(&self, kind: Kind) -> [Host; N] {
         std::array::from_fn(|index| self.host(&format!("h{}", index + 1), kind))
+    }
+
+    /// The same, and they say nothing unasked.
+    pub(crate) fn quiet_hosts<const N: usize>(&self, kind: Kind) -> [Host; N] {
+        std::array::from_fn(|index| {
+            let host = Host::new(&format!("h{}", index + 1)).quiet();
+            self.connect("blue", &host, kind, "");
+            host
+        })
     }
 }
 

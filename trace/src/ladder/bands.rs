@@ -7,6 +7,7 @@ use std::fmt::Write;
 use super::svg::{Canvas, LEFT, RIGHT, WIDTH, room, units, width};
 use super::text::{since, wrap, xml};
 use super::{Copy, Event, Frame, Ladder, Note};
+use crate::layout::lost_words;
 use crate::words::Tone;
 
 /// Half the switch's lane: arrows end at its edge.
@@ -45,9 +46,8 @@ fn frame_title(frame: &Frame) -> String {
 }
 
 fn draw_lost(canvas: &mut Canvas, lost: u64, y: i32) -> i32 {
-    let frames = if lost == 1 { "1 frame".to_owned() } else { format!("{lost} frames") };
     canvas.path("x", &format!("M8 {}H{}", y + 13, WIDTH - 8));
-    label(canvas, WIDTH / 2, y + 17, "k", 11, &format!("{frames} lost to the trace here"));
+    label(canvas, WIDTH / 2, y + 17, "k", 11, &format!("{} here", lost_words(lost)));
     y + 26
 }
 

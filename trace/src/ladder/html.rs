@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::svg::{svg, title};
 use super::text::{since, xml};
 use super::{Event, Frame, Ladder};
+use crate::layout::lost_words;
 
 const STYLE: &str = "
 body{font:15px/1.45 system-ui,sans-serif;color:#263238;background:#fff;max-width:60rem;margin:1.5rem auto;padding:0 1rem}
@@ -38,11 +39,8 @@ pub fn html(ladder: &Ladder) -> String {
                 cells(&mut out, ["", &since(*since_ns), name], &format!("neighbor cache: {}", xml(text)));
             }
             Event::Lost(lost) => {
-                cells(
-                    &mut out,
-                    ["", "", ""],
-                    &format!("<span class=\"drop\">{lost} frames lost to the trace here</span>"),
-                );
+                let words = lost_words(*lost);
+                cells(&mut out, ["", "", ""], &format!("<span class=\"drop\">{words} here</span>"));
             }
         }
     }

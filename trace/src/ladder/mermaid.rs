@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use super::text::{clean, since};
 use super::{Event, Frame, Ladder};
+use crate::layout::lost_words;
 
 /// The diagram as Mermaid's text.
 pub fn mermaid(ladder: &Ladder) -> String {
@@ -22,7 +23,7 @@ pub fn mermaid(ladder: &Ladder) -> String {
                 let _ = writeln!(out, "    Note over {}: {}", key(ladder, *lane), escape(text));
             }
             Event::Lost(lost) => {
-                let _ = writeln!(out, "    Note over s: {lost} frames lost to the trace here");
+                let _ = writeln!(out, "    Note over s: {} here", lost_words(*lost));
             }
         }
     }

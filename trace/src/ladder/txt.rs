@@ -14,6 +14,7 @@
 
 use super::text::{clean, columns, shorten, since, wrap};
 use super::{Event, Frame, Ladder};
+use crate::layout::lost_words;
 
 /// The widest line.
 const COLUMNS: usize = 80;
@@ -49,8 +50,7 @@ pub fn txt(ladder: &Ladder) -> String {
                 page.note(&mut out, page.at[*lane], '*', text);
             }
             Event::Lost(lost) => {
-                let frames = if *lost == 1 { "1 frame".to_owned() } else { format!("{lost} frames") };
-                page.line(&mut out, &format!("~~~~ {frames} lost to the trace here ~~~~"));
+                page.line(&mut out, &format!("~~~~ {} here ~~~~", lost_words(*lost)));
             }
         }
     }

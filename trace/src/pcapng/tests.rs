@@ -1,7 +1,7 @@
 //! What is written is read again; what is damaged is told with its place, and never costs more than its octets.
 
 use frame::step::{Learned, RouteStep};
-use frame::{DropReason, FrameNumber, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
+use frame::{DropReason, FrameNumber, NetworkId, PortId, Step, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -22,17 +22,14 @@ fn record(number: u64, at: u64, octets: &[u8], steps: Vec<Step>, verdict: Verdic
     let raw = RawRecord {
         number: FrameNumber(number),
         at_unix_ns: at,
-        at: Millis(0),
         network: NetworkId(1),
         port: Some(PortId(1)),
         octets: octets.len() as u32,
-        offload: OffloadHeader::NONE,
         snap: Snap::of(octets),
-        snap_sent: None,
         sent_unix_ns: at + 500,
-        table: None,
         steps,
         verdict,
+        ..RawRecord::default()
     };
     Record::resolve(&raw, 0, &())
 }

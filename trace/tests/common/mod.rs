@@ -1,11 +1,13 @@
 //! What do the frames and names of the tests look like? Frames are built with pnet, which shares no code with what
 //! reads them.
 #![allow(clippy::unwrap_used, reason = "the buffers are large enough, or a test is wrong")]
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use frame::{FrameNumber, MacAddr, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
+use frame::step::{ArpKind, ArpOutcome, ArpStep, NeighborChange};
+use frame::{FrameNumber, MacAddr, Millis, NetworkId, PortId, Step, Verdict};
 use lanyard_trace::{Names, RawRecord, Snap};
 use pnet::packet::arp::{ArpHardwareTypes, ArpOperation, MutableArpPacket};
 use pnet::packet::ethernet::EtherTypes;
@@ -109,12 +111,14 @@ pub(crate) fn raw(port: Option<PortId>, octets: &[u8], steps: Vec<Step>, verdict
         network: LAN,
         port,
         octets: octets.len() as u32,
-        offload: OffloadHeader::NONE,
         snap: Snap::of(octets),
-        snap_sent: None,
-        sent_unix_ns: 0,
-        table: None,
         steps,
         verdict,
+        ..RawRecord::default()
     }
+}
+
+/// What the gateway made of an ARP message from host `from` about host `to`.
+pub(crate) fn arp_step(kind: ArpKind, from: u8, to: u8, noted: NeighborChange, outcome: ArpOutcome) -> Step {
+    Step::Arp(ArpStep { kind, sender_ip: ip(from), sender_mac: mac(from), target_ip: ip(to), noted, outcome })
 }

@@ -3,7 +3,7 @@
 mod properties;
 
 use frame::step::{LearnRefusal, Learned};
-use frame::{DropReason, FrameNumber, Millis, NetworkId, OffloadHeader, PortId, Step, Verdict};
+use frame::{DropReason, FrameNumber, NetworkId, PortId, Step, Verdict};
 
 use super::syntax::{ArpWord, Icmp6Word, IcmpWord, LearnedWord, VerdictWord, Way, Words};
 use super::*;
@@ -182,18 +182,13 @@ fn finds(text: &str, octets: &[u8]) -> bool {
 fn raw(octets: &[u8], steps: Vec<Step>, verdict: Verdict) -> RawRecord {
     RawRecord {
         number: FrameNumber(7),
-        at_unix_ns: 0,
-        at: Millis(0),
         network: NetworkId(1),
         port: Some(PortId(1)),
         octets: octets.len() as u32,
-        offload: OffloadHeader::NONE,
         snap: Snap::of(octets),
-        snap_sent: None,
-        sent_unix_ns: 0,
-        table: None,
         steps,
         verdict,
+        ..RawRecord::default()
     }
 }
 
