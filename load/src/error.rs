@@ -41,6 +41,21 @@ pub enum LoadError {
     #[error("'{0}' is no whole number of frames or bits a second below 10^19: write fewer digits")]
     RateDigits(String),
 
+    /// The text is no speed of a recording.
+    #[error("'{0}' is no speed: write 1 for the recording's own, 0.5x for half, 10x for ten times as fast")]
+    Speed(String),
+    /// A recording of nothing.
+    #[error("a recording with no frame sends nothing")]
+    NoFrames,
+    /// A recorded frame that cannot be sent.
+    #[error("frame {number} of the recording has {octets} octets, which no interface sends: 14 to 65535")]
+    NoFrame {
+        /// Its place, from 1.
+        number: u32,
+        /// Its octets, without FCS.
+        octets: usize,
+    },
+
     /// The text names no way to walk.
     #[error("'{0}' is no walk: write fixed, sequential, random, zipf, or zipf:1.2 for another exponent")]
     NoWalk(String),
@@ -132,4 +147,7 @@ pub enum LoadError {
     /// A stream number that is kept for errored frames.
     #[error("stream {0} is out of bounds: write 0 to 127, for the errored frames of stream n are stream n + 128")]
     StreamNumber(u8),
+    /// The kernel's pktgen cannot.
+    #[error(transparent)]
+    Kernel(#[from] crate::kernel::Unable),
 }

@@ -14,6 +14,13 @@ use serde::{Deserialize, Serialize};
 pub const SLOWEST_NS: u64 = 100_000_000_000;
 /// Digits of a latency that are kept.
 const SIGNIFICANT_DIGITS: u8 = 3;
+/// The frames that a curve's shares are of: its decimals are round.
+const CURVE_OF: u64 = 100_000_000;
+/// Of these, how many times a power of ten are above a point of the curve: about evenly apart by powers of ten.
+const CURVE_ABOVE: [u64; 8] = [100, 75, 50, 40, 30, 25, 20, 15];
+
+/// Shares of the frames, 0 to 1, rising, each with the latency that they did not exceed, ns.
+pub type LatencyCurve = Vec<(f64, u64)>;
 
 /// The latencies of some frames, as they are collected. About 220 KiB.
 #[derive(Clone, Debug)]
@@ -71,6 +78,18 @@ impl Latencies {
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
         let histogram = self.histogram.as_ref().filter(|_| self.samples > 0)?;
         Some(histogram.value_at_quantile(share).clamp(self.least_ns, self.greatest_ns))
+    }
+
+    /// Latency by percentile: the least at 0, some points between each nine and the next up to 99.9999 %, as far as at least
+    /// one frame is above, and the greatest at 1. Empty without frames.
+    pub fn curve(&self) -> LatencyCurve {
+        let shares = (1..=6).rev().flat_map(|power| CURVE_ABOVE.map(|above| above * 10u64.pow(power)));
+        // One frame of a million is above the last point.
+        let above = shares.chain([CURVE_ABOVE[0]]).filter(|above| above.saturating_mul(self.samples) >= CURVE_OF);
+        let share = |above: u64| (CURVE_OF - above) as f64 / CURVE_OF as f64;
+        let point = |above| Some((share(above), self.quantile_ns(share(above))?));
+        let greatest = (self.samples > 0).then_some((1.0, self.greatest_ns));
+        above.filter_map(point).chain(greatest).collect()
     }
 
     /// The figures for a report; `None` without frames.
@@ -140,6 +159,30 @@ mod tests {
         let latency = latencies.summary().unwrap();
         assert_eq!((latency.min_ns, latency.max_ns, latency.samples, latency.early), (0, u64::MAX, 2, 1));
         assert!((SLOWEST_NS..SLOWEST_NS / 999 * 1000).contains(&latency.p99_ns), "{latency:?}");
+    }
+
+    #[test]
+    fn a_curve_goes_as_far_as_there_are_frames() {
+        assert_eq!(Latencies::default().curve(), []);
+        let mut latencies = Latencies::default();
+        latencies.record(0, 7);
+        assert_eq!(latencies.curve(), [(0.0, 7), (1.0, 7)]);
+        for ns in 1..10_000 {
+            latencies.record(0, 7 + ns % 1000);
+        }
+        let curve = latencies.curve();
+        let shares: Vec<f64> = curve.iter().map(|(share, _)| *share).collect();
+        assert_eq!(shares[..4], [0.0, 0.25, 0.5, 0.6]);
+        assert_eq!(shares[shares.len() - 3..], [0.99985, 0.9999, 1.0]);
+        assert!(curve.is_sorted() && curve.len() < 60, "{curve:?}");
+        for (share, exact) in [(0.5, 506), (0.9, 906), (1.0, 1006)] {
+            let (_, told) = curve.iter().find(|(at, _)| (at - share).abs() < 1e-9).unwrap();
+            assert!(told.abs_diff(exact) <= 1, "{told} for {exact}");
+        }
+        for _ in 0..2_000_000 {
+            latencies.record(0, 8);
+        }
+        assert!(latencies.curve().iter().any(|(share, _)| (share - 0.999_999).abs() < 1e-9));
     }
 
     proptest! {

@@ -9,7 +9,7 @@
 //! | `sent` | what was sent, over the time that sending took |
 //! | `received` | what came in its place, each number once a port, from the first arrival to the last |
 //! | ...`.frames` `.octets` `.seconds` `.pps` `.wire_bps` | of these three; the wire's bits include FCS, preamble and gap |
-//! | `expected` | frames that should have come out: a flooded one counts once for each port |
+//! | `expected` | frames that should have come out: a flooded one counts once for each port, an errored one not at all |
 //! | `lost` `loss_share` | expected and not received; a damaged, misdelivered or too old frame is lost as well |
 //! | `loss_error` | `one_frame`: the least step; `low`, `high`: the 95 % interval (see [`loss`](crate::loss)) |
 //! | `surplus` | received and never said to be sent: above 0, the count of what was sent is wrong |
@@ -17,7 +17,9 @@
 //! | `reordered` `reordering_extent` | came after a later one (RFC 4737), and by how many frames at most |
 //! | `misdelivered` | came out of a port that is not theirs |
 //! | `damaged` `foreign` `too_old` | not as sent; not of this run; too late to be told from duplicates |
+//! | `errored` | errored frames that were sent, and those of them that came out of any port; null when none were sent |
 //! | `latency` | from the intended time of sending, see [`latency`](crate::latency); null when nothing came |
+//! | `latency_curve` | latency by percentile: pairs of a share and ns, from the least to the greatest; empty when nothing came |
 //! | `generator_limited` | a sentence, when the generator and not the switch was the limit; else null |
 //! | `streams` `ports` | the same for each stream and for each receiving port, where it makes sense there |
 //!
@@ -29,13 +31,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     FCS_OCTETS, WIRE_GAP_OCTETS,
-    latency::{Latencies, Latency},
+    latency::{Latencies, Latency, LatencyCurve},
     loss::{LossShare, ShareError},
+    stream::ERRORED,
     tally::{PortTally, Sent, StreamTally},
 };
 
 mod csv;
-mod table;
+pub(crate) mod table;
+
+pub use table::{aligned, percent, time};
 
 /// The name and version of the JSON.
 pub const SCHEMA: &str = "lanyard.load/1";
@@ -121,6 +126,14 @@ pub struct PortResult {
     pub latency: Option<Latency>,
 }
 
+/// Errored frames, all kinds together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the keys are explained in the head of the file")]
+pub struct ErroredResult {
+    pub sent: u64,
+    pub forwarded: u64,
+}
+
 /// What became of a run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the keys are explained in the head of the file")]
@@ -141,7 +154,10 @@ pub struct LoadResult {
     pub damaged: u64,
     pub foreign: u64,
     pub too_old: u64,
+    pub errored: Option<ErroredResult>,
     pub latency: Option<Latency>,
+    #[serde(default)]
+    pub latency_curve: LatencyCurve,
     pub generator_limited: Option<String>,
     pub streams: Vec<StreamResult>,
     pub ports: Vec<PortResult>,
@@ -174,7 +190,7 @@ impl Sums<'_> {
         let (mut all, mut latencies) = (Counts::default(), Latencies::default());
         let mut ports = Vec::with_capacity(self.ports.len());
         for port in self.ports {
-            let (counts, took) = Counts::of(port.streams().map(|(_, tally)| tally));
+            let (counts, took) = Counts::of(port.streams().filter(is_good).map(|(_, tally)| tally));
             ports.push(port_result(port, &counts, &took));
             all.add(&counts);
             latencies.add(&took);
@@ -183,7 +199,7 @@ impl Sums<'_> {
         let sum = |count: fn(&StreamResult) -> u64| streams.iter().map(count).sum::<u64>();
         let loss = LossShare { lost: sum(|stream| stream.lost), of: sum(|stream| stream.expected) };
         let octets = self.sent.values().map(|sent| sent.octets).sum();
-        let sent = Traffic::new(sum(|stream| stream.sent), octets, self.seconds);
+        let sent = Traffic::new(self.sent.values().map(|sent| sent.frames).sum(), octets, self.seconds);
         let offered = self.intent.map(|intent| Traffic::new(intent.frames, intent.octets, intent.seconds));
         LoadResult {
             schema: SCHEMA.to_owned(),
@@ -202,18 +218,29 @@ impl Sums<'_> {
             damaged: self.ports.iter().map(PortTally::damaged).sum(),
             foreign: self.ports.iter().map(PortTally::foreign).sum(),
             too_old: all.too_old,
+            errored: self.errored(),
             latency: latencies.summary(),
+            latency_curve: latencies.curve(),
             generator_limited: offered.and_then(|offered| generator_limit(&offered, &sent)),
             streams,
             ports,
         }
     }
 
-    /// Every stream that was sent or heard of, by number.
+    /// Every stream of frames that a switch should forward that was sent or heard of, by number.
     fn streams(&self) -> Vec<StreamResult> {
         let heard = self.ports.iter().flat_map(PortTally::streams).map(|(stream, _)| stream);
         let numbers: BTreeSet<u8> = self.sent.keys().copied().chain(heard).collect();
-        numbers.into_iter().map(|stream| self.stream(stream)).collect()
+        numbers.into_iter().filter(|stream| *stream < ERRORED).map(|stream| self.stream(stream)).collect()
+    }
+
+    /// What became of frames that it should not. One that comes out of several ports, or out of a wrong one, counts each time.
+    fn errored(&self) -> Option<ErroredResult> {
+        let sent = self.sent.iter().filter(|(stream, _)| **stream >= ERRORED).map(|(_, sent)| sent.frames).sum();
+        let came = self.ports.iter().flat_map(PortTally::streams).filter(|stream| !is_good(stream));
+        let forwarded =
+            came.map(|(_, tally)| tally.received + tally.duplicates + tally.too_old + tally.misdelivered).sum();
+        (sent > 0 || forwarded > 0).then_some(ErroredResult { sent, forwarded })
     }
 
     fn stream(&self, stream: u8) -> StreamResult {
@@ -237,6 +264,11 @@ impl Sums<'_> {
             latency: latencies.summary(),
         }
     }
+}
+
+/// Is it a stream of frames that a switch should forward?
+fn is_good((stream, _): &(u8, &StreamTally)) -> bool {
+    *stream < ERRORED
 }
 
 fn port_result(port: &PortTally, counts: &Counts, latencies: &Latencies) -> PortResult {

@@ -107,6 +107,16 @@ impl Sizes {
         self.parts.iter().map(|part| part.high).max().unwrap_or(MOST_OCTETS) as usize
     }
 
+    /// The lowest and the highest size, if each between them is as likely: of all that is no mix of several.
+    pub(crate) fn range(&self) -> Option<(u32, u32)> {
+        if let [alone] = self.parts[..] { Some((alone.low, alone.high)) } else { None }
+    }
+
+    /// The parts of a mix: from this size to that one, so often.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (u32, u32, u32)> {
+        self.parts.iter().map(|part| (part.low, part.high, part.weight))
+    }
+
     /// Their mean, in octets.
     pub fn mean_octets(&self) -> f64 {
         let sum = |part: &Part| f64::from(part.low + part.high) / 2.0 * f64::from(part.weight);

@@ -18,11 +18,13 @@ use frame::{Frame, MacAddr};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
+pub(crate) use self::packet::DISCARD_PORT;
 use self::packet::{Fields, Packet};
+pub(crate) use self::spec::Whose;
+use self::spec::header_octets;
 pub use self::spec::{
     Errored, ErroredKind, Kind, LEAST_GIANT, MOST_FLOWS, MOST_GIANT, MOST_STREAM, Stations, StreamSpec,
 };
-use self::spec::{Whose, header_octets};
 use crate::signature::{ANY_PORT, SIGNATURE_OCTETS, Signature, sign};
 use crate::size::LEAST_OCTETS;
 use crate::walk::{Walker, below, generator, ip_at, mac_at};
@@ -31,7 +33,7 @@ use crate::{FCS_OCTETS, LoadError, WIRE_GAP_OCTETS};
 /// Added to the number of a stream in the signatures of its errored frames.
 pub const ERRORED: u8 = MOST_STREAM + 1;
 /// The first UDP source port.
-const FIRST_PORT: u16 = 1024;
+pub(crate) const FIRST_PORT: u16 = 1024;
 /// The bit of an address that says a group, in [`MacAddr::to_u64`].
 const GROUP: u64 = 0x0100_0000_0000;
 /// In IPv4 and IPv6, everyone: where broadcast frames go (RFC 919; RFC 4291 clause 2.7.1).

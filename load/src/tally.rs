@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     latency::Latencies,
     result::{Intent, LoadResult, Sums},
-    signature::{self, ANY_PORT, Unsigned},
+    signature::{self, ANY_PORT, Signature, Unsigned},
     window::{Seen, WINDOW_NUMBERS, Window},
 };
 
@@ -105,6 +105,16 @@ impl StreamTally {
     /// The highest number that came in its place; `None` before the first.
     pub fn highest(&self) -> Option<u64> {
         self.window.next().checked_sub(1)
+    }
+
+    /// The highest number that has not come while a later one has; `None` where none is missing. Of the latest 4096 gaps: one
+    /// that was filled by late frames counts no more.
+    pub fn last_missing(&self) -> Option<u64> {
+        let missing = |(highest, _): &(u64, u64)| {
+            let below = highest.checked_sub(1)?;
+            (!self.window.has(below)).then_some(below)
+        };
+        self.gaps.iter().rev().find_map(missing)
     }
 
     /// A frame came out of the right port.
@@ -191,6 +201,11 @@ impl PortTally {
                 return Arrival::Damaged;
             }
         };
+        self.take_as(signature, octets.len(), arrived_ns)
+    }
+
+    /// A frame came of which is known otherwise what its signature would say; its octets are counted without FCS.
+    pub fn take_as(&mut self, signature: Signature, octets: usize, arrived_ns: u64) -> Arrival {
         let numbers = self.numbers;
         let stream =
             self.streams[usize::from(signature.stream)].get_or_insert_with(|| StreamTally::new(numbers).into());
@@ -198,7 +213,19 @@ impl PortTally {
             stream.misdelivered += 1;
             return Arrival::Misdelivered { should_be: signature.port };
         }
-        stream.take(signature.number, octets.len(), signature.due_ns, arrived_ns)
+        stream.take(signature.number, octets, signature.due_ns, arrived_ns)
+    }
+
+    /// A frame came that is of nobody in this run.
+    pub fn take_foreign(&mut self) -> Arrival {
+        self.foreign += 1;
+        Arrival::Foreign
+    }
+
+    /// A frame came that is not as it was sent.
+    pub(crate) fn take_damaged(&mut self) -> Arrival {
+        self.damaged += 1;
+        Arrival::Damaged
     }
 
     /// The port's number in signatures.

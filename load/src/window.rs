@@ -57,6 +57,12 @@ impl Window {
         self.next
     }
 
+    /// Has this number come, as far as the window reaches?
+    pub fn has(&self, number: u64) -> bool {
+        let reached = number < self.next && self.next - number <= self.length();
+        reached && self.words[((number / WORD) & self.mask) as usize] & (1 << (number % WORD)) != 0
+    }
+
     /// A number has come; `u64::MAX` is none.
     #[inline]
     pub fn take(&mut self, number: u64) -> Seen {
@@ -143,6 +149,7 @@ mod tests {
         fn a_window_is_a_set_with_an_end(steps in prop::collection::vec((-300i64..320, 0u8..8), 0..600), length in 0u64..600) {
             let mut window = Window::new(length);
             let (mut set, mut number, mut next) = (HashSet::new(), 1000u64, 0);
+            prop_assert!(!window.has(0));
             for (step, kind) in steps {
                 number = number.saturating_add_signed(if kind == 0 { step * 9 } else { step / i64::from(kind) });
                 let expected = match set.contains(&number) {
@@ -153,6 +160,8 @@ mod tests {
                 prop_assert_eq!(window.take(number), expected);
                 set.insert(number);
                 next = next.max(number + 1);
+                prop_assert_eq!(window.has(number), expected != Seen::TooOld);
+                prop_assert_eq!(window.has(next.saturating_sub(5)), set.contains(&next.saturating_sub(5)));
                 prop_assert_eq!(window.next(), next);
             }
         }

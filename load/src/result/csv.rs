@@ -4,7 +4,7 @@
 use super::LoadResult;
 
 /// Keys of the columns, in order; they are the JSON keys with an underscore for each level.
-const COLUMNS: [&str; 41] = [
+const COLUMNS: [&str; 43] = [
     "offered_frames",
     "offered_octets",
     "offered_seconds",
@@ -34,6 +34,8 @@ const COLUMNS: [&str; 41] = [
     "damaged",
     "foreign",
     "too_old",
+    "errored_sent",
+    "errored_forwarded",
     "latency_min_ns",
     "latency_mean_ns",
     "latency_p50_ns",
@@ -72,6 +74,10 @@ impl LoadResult {
         let fates = [self.surplus, self.duplicates, self.reordered, self.reordering_extent, self.misdelivered];
         cells.extend(fates.map(|count| count.to_string()));
         cells.extend([self.damaged, self.foreign, self.too_old].map(|count| count.to_string()));
+        match self.errored {
+            Some(errored) => cells.extend([errored.sent, errored.forwarded].map(|count| count.to_string())),
+            None => cells.extend([const { String::new() }; 2]),
+        }
         match self.latency {
             Some(l) => {
                 let quantiles = [l.min_ns, l.mean_ns, l.p50_ns, l.p90_ns, l.p99_ns, l.p99_9_ns, l.p99_99_ns];

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use super::{LoadResult, PortResult, StreamResult, Traffic};
 use crate::latency::Latency;
 
-/// Lines of cells, of which the first column holds words.
+/// Lines of cells, of which the first column holds words. The first line is the head, where there is one.
 #[derive(Default)]
-struct Columns(Vec<Vec<String>>);
+pub(crate) struct Columns(pub(crate) Vec<Vec<String>>);
 
 impl Columns {
     fn head(cells: &[&str]) -> Self {
@@ -17,7 +17,9 @@ impl Columns {
 
     fn print(&self, out: &mut String) {
         let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column| self.0.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+        let width = |column| {
+            self.0.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in &self.0 {
             let mut line = String::new();
@@ -31,6 +33,13 @@ impl Columns {
     }
 }
 
+/// Rows of cells in aligned columns, the first to the left, the others to the right.
+pub fn aligned(rows: &[Vec<String>]) -> String {
+    let mut out = String::new();
+    Columns(rows.to_vec()).print(&mut out);
+    out
+}
+
 impl LoadResult {
     /// The result as aligned text; ends with a line end.
     pub fn table(&self) -> String {
@@ -40,60 +49,67 @@ impl LoadResult {
         self.fates().print(&mut out);
         out.push('\n');
         self.latencies().print(&mut out);
-        if self.streams.len() > 1 {
+        for columns in [self.per_stream(), self.per_port()].into_iter().flatten() {
             out.push('\n');
-            let mut columns = Columns::head(&[
-                "stream",
-                "sent",
-                "expected",
-                "received",
-                "lost",
-                "loss",
-                "duplicates",
-                "reordered",
-                "misdelivered",
-                "p50",
-                "p99",
-            ]);
-            columns.0.extend(self.streams.iter().map(stream_row));
             columns.print(&mut out);
         }
-        if self.ports.len() > 1 {
-            out.push('\n');
-            let mut columns = Columns::head(&[
-                "port",
-                "received",
-                "pps",
-                "wire bit/s",
-                "duplicates",
-                "reordered",
-                "misdelivered",
-                "damaged",
-                "foreign",
-                "p50",
-                "p99",
-            ]);
-            columns.0.extend(self.ports.iter().map(port_row));
-            columns.print(&mut out);
-        }
-        if let Some(latency) = self.latency.filter(|latency| latency.early > 0) {
-            let _ = writeln!(
-                out,
-                "\n{} frames came before they were due and count as 0 ns: the clocks differ",
-                latency.early
-            );
-        }
-        if self.surplus > 0 {
-            let _ =
-                writeln!(out, "\n{} frames came that nobody is said to have sent: do not trust the loss", self.surplus);
-        }
-        if let Some(sentence) = &self.generator_limited {
-            let _ = writeln!(out, "\n{sentence}");
+        for note in self.notes() {
+            let _ = writeln!(out, "\n{note}");
         }
         out
     }
 
-    fn traffic(&self) -> Columns {
+    /// The streams, if there is more than one.
+    pub(crate) fn per_stream(&self) -> Option<Columns> {
+        let head = [
+            "stream",
+            "sent",
+            "expected",
+            "received",
+            "lost",
+            "loss",
+            "duplicates",
+            "reordered",
+            "misdelivered",
+            "p50",
+            "p99",
+        ];
+        let mut columns = Columns::head(&head);
+        columns.0.extend(self.streams.iter().map(stream_row));
+        (self.streams.len() > 1).then_some(columns)
+    }
+
+    /// The receiving ports, if there is more than one.
+    pub(crate) fn per_port(&self) -> Option<Columns> {
+        let head = [
+            "port",
+            "received",
+            "pps",
+            "wire bit/s",
+            "duplicates",
+            "reordered",
+            "misdelivered",
+            "damaged",
+            "foreign",
+            "p50",
+            "p99",
+        ];
+        let mut columns = Columns::head(&head);
+        columns.0.extend(self.ports.iter().map(port_row));
+        (self.ports.len() > 1).then_some(columns)
+    }
+
+    /// What a reader must know before he trusts the figures; a sentence each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let early = self.latency.map_or(0, |latency| latency.early);
+        let early = (early > 0)
+            .then(|| format!("{early} frames came before they were due and count as 0 ns: the clocks differ"));
+        let surplus = (self.surplus > 0)
+            .then(|| format!("{} frames came that nobody is said to have sent: do not trust the loss", self.surplus));
+        [early, surplus, self.generator_limited.clone()].into_iter().flatten().collect()
+    }
+
+    pub(crate) fn traffic(&self) -> Columns {
         let mut columns = Columns::head(&["", "frames", "octets", "seconds", "pps", "wire bit/s"]);
         let rows = [("offered", self.offered), ("sent", Some(self.sent)), ("received", Some(self.received))];
         columns.0.extend(rows.iter().map(|(name, traffic)| {
@@ -107,7 +123,7 @@ impl LoadResult {
         columns
     }
 
-    fn fates(&self) -> Columns {
+    pub(crate) fn fates(&self) -> Columns {
         let error = self.loss_error;
         let loss = format!(
             "{} of {}, 95 %: {} to {}, one frame: {}",
@@ -119,6 +135,10 @@ impl LoadResult {
         );
         let extent =
             if self.reordered > 0 { format!("extent up to {}", self.reordering_extent) } else { String::new() };
+        let errored = self.errored.map(|errored| {
+            let note = format!("of {} that a switch should drop", errored.sent);
+            ("errored, forwarded", errored.forwarded, note)
+        });
         let rows = [
             ("lost", self.lost, loss),
             ("duplicates", self.duplicates, String::new()),
@@ -128,6 +148,7 @@ impl LoadResult {
             ("foreign", self.foreign, String::new()),
             ("too old", self.too_old, String::new()),
         ];
+        let rows: Vec<_> = rows.into_iter().chain(errored).collect();
         let width = rows.iter().map(|(_, _, note)| note.len()).max().unwrap_or(0);
         Columns(
             rows.into_iter()
@@ -136,7 +157,7 @@ impl LoadResult {
         )
     }
 
-    fn latencies(&self) -> Columns {
+    pub(crate) fn latencies(&self) -> Columns {
         let mut columns = Columns::head(&["", "min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max", "samples"]);
         let mut row = vec!["latency".to_owned()];
         match self.latency {
@@ -191,13 +212,13 @@ fn halves(latency: Option<Latency>) -> [String; 2] {
 }
 
 /// A share in per cent, with as many digits as a single frame of a million needs; a smaller one does not look like none.
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if share > 0.0 && percent < 1e-4 { format!("{percent:.1e} %") } else { format!("{percent:.4} %") }
 }
 
 /// A time in the unit that leaves one to three digits before the point.
-pub(super) fn time(ns: u64) -> String {
+pub fn time(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{:.2} us", ns as f64 / 1e3),
@@ -207,7 +228,7 @@ pub(super) fn time(ns: u64) -> String {
 }
 
 /// Bits a second, likewise.
-pub(super) fn rate(bps: f64) -> String {
+pub(crate) fn rate(bps: f64) -> String {
     match bps {
         ..1e3 => format!("{bps:.0}"),
         ..1e6 => format!("{:.2} k", bps / 1e3),

@@ -47,6 +47,32 @@ fn a_table() {
     assert_eq!(table, include_str!("table.txt"));
 }
 
+/// A switch that drops errored frames loses nothing, and one that lets them through is told of.
+#[test]
+fn errored_frames_count_by_themselves() {
+    let mut tally = Tally::new(None, 1.0);
+    let mut port = PortTally::new(1, 0);
+    for number in 0..10 {
+        port.take(&frame(0, 0, number), number);
+    }
+    tally.sent(0, 10, 600);
+    tally.sent(ERRORED, 4, 240);
+    let (mut clean, mut leaky) = (tally.clone(), tally);
+    clean.port(port.clone());
+    let result = clean.result();
+    assert_eq!((result.sent.frames, result.expected, result.lost), (14, 10, 0));
+    assert_eq!(result.errored, Some(ErroredResult { sent: 4, forwarded: 0 }));
+    assert!(result.is_clean() && result.streams.len() == 1);
+
+    port.take(&frame(ERRORED, 0, 1), 11);
+    port.take(&frame(ERRORED, 3, 2), 12);
+    leaky.port(port);
+    let result = leaky.result();
+    assert_eq!(result.errored, Some(ErroredResult { sent: 4, forwarded: 2 }));
+    assert_eq!((result.received.frames, result.misdelivered, result.lost), (10, 0, 0));
+    assert!(result.table().contains("errored, forwarded"), "{}", result.table());
+}
+
 #[test]
 fn a_table_of_nothing() {
     let table = Tally::new(None, 0.0).result().table();
@@ -77,6 +103,17 @@ fn json_there_and_back() {
         let [result, back] = [result, back].map(|result| rounded(&serde_json::to_value(result).unwrap()));
         assert_eq!(back, result, "{json}");
     }
+}
+
+#[test]
+fn json_from_before_there_was_a_curve_is_read() {
+    let mut json = serde_json::to_value(sample()).unwrap();
+    let curve = json.as_object_mut().unwrap().remove("latency_curve").unwrap();
+    assert_eq!(
+        (curve[0][0].as_f64(), &curve.as_array().unwrap().last().unwrap()[1]),
+        (Some(0.0), &json["latency"]["max_ns"])
+    );
+    assert!(serde_json::from_value::<LoadResult>(json).unwrap().latency_curve.is_empty());
 }
 
 /// A key that goes or changes its name needs another schema number, and a line in the head of the file.

@@ -11,7 +11,7 @@ use frame::{Frame, MacAddr, OffloadHeader};
 use super::spec::{Kind, header_octets};
 
 /// The port to which all is sent: discard (RFC 863).
-const DISCARD_PORT: u16 = 9;
+pub(crate) const DISCARD_PORT: u16 = 9;
 /// Local experimental ether type 1 (IEEE 802 clause 9.2.3).
 pub(super) const EXPERIMENTAL: u16 = 0x88b5;
 /// UDP's number (IANA "Protocol Numbers").

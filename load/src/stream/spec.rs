@@ -222,13 +222,13 @@ impl Stations {
 
 /// Whose address?
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(crate) enum Whose {
     Source,
     Destination,
 }
 
 impl Whose {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
             Self::Destination => "destination",
@@ -236,7 +236,7 @@ impl Whose {
     }
 
     /// The first address of the half of the range for benchmarks that is theirs.
-    pub(super) const fn usual_ip(self, kind: Kind) -> IpAddr {
+    pub(crate) const fn usual_ip(self, kind: Kind) -> IpAddr {
         match (kind, self) {
             (Kind::UdpIpv6, Self::Source) => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
             (Kind::UdpIpv6, Self::Destination) => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 1, 0, 0, 0, 1)),
