@@ -10,7 +10,6 @@
 //! | [`packet`] | what does a generator send? |
 //! | [`reports`] | what do iperf3 and sockperf say? |
 //! | [`asked`] | how is a daemon behind a unix socket asked something? |
-//! | [`sockets`] | what does the network stack of a namespace say of itself? |
 #![forbid(unsafe_code)]
 
 pub mod asked;
@@ -18,6 +17,5 @@ pub mod machine;
 pub mod packet;
 pub mod progress;
 pub mod reports;
-pub mod sockets;
 pub mod stats;
 pub mod table;

@@ -35,9 +35,11 @@ struct Offload {
     set: u32,
 }
 
+const RECEIVE: Offload = Offload { name: "generic receive offload", get: 0x2b, set: 0x2c };
+
 /// In the order in which one depends on the next: segmentation needs the checksum and scatter-gather.
 const OFFLOADS: [Offload; 5] = [
-    Offload { name: "generic receive offload", get: 0x2b, set: 0x2c },
+    RECEIVE,
     Offload { name: "TCP segmentation", get: 0x1e, set: 0x1f },
     Offload { name: "generic segmentation", get: 0x23, set: 0x24 },
     Offload { name: "scatter-gather", get: 0x18, set: 0x19 },
@@ -182,13 +184,13 @@ impl<'a> Device<'a> {
         Ok(value.data != 0)
     }
 
-    fn turn_off(&self, offload: &Offload) -> io::Result<()> {
-        if !self.is_on(offload)? {
+    fn turn(&self, offload: &Offload, on: bool) -> io::Result<()> {
+        if self.is_on(offload)? == on {
             return Ok(());
         }
-        self.call(&mut Value { command: offload.set, data: 0 })?;
-        // The kernel answers success where a feature is fixed on.
-        if self.is_on(offload)? { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
+        self.call(&mut Value { command: offload.set, data: on.into() })?;
+        // The kernel answers success where a feature is fixed.
+        if self.is_on(offload)? == on { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
     }
 
     /// Names of all features, in the order of their bits.
@@ -269,7 +271,7 @@ impl<'a> Device<'a> {
 pub fn offloads_off(ifname: &str) -> io::Result<()> {
     let device = Device::open(ifname).map_err(|error| about(ifname, "turn the offloads off", &error))?;
     for offload in &OFFLOADS {
-        let result = device.turn_off(offload);
+        let result = device.turn(offload, false);
         result.map_err(|error| about(ifname, &format!("turn {} off", offload.name), &error))?;
     }
     Ok(())
@@ -291,6 +293,16 @@ pub fn offloads_on(ifname: &str) -> io::Result<Vec<&'static str>> {
         Ok(names)
     };
     read().map_err(|error| about(ifname, "read the offloads", &error))
+}
+
+/// Let frames be put together on arrival (GRO), or not. A veth polls (NAPI) while this is on, which is what the other end needs
+/// to send XDP frames ([`crate::live`]).
+///
+/// # Errors
+/// Names the interface; no such interface (`ENODEV`); one that cannot (`EOPNOTSUPP`); no `CAP_NET_ADMIN`.
+pub fn set_receive_offload(ifname: &str, on: bool) -> io::Result<()> {
+    let set = || Device::open(ifname)?.turn(&RECEIVE, on);
+    set().map_err(|error| about(ifname, &format!("set {}", RECEIVE.name), &error))
 }
 
 /// Let a tag that the stack puts on a frame (IEEE 802.1Q, 802.1ad) lie in the frame when it leaves the interface, not

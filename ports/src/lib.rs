@@ -9,6 +9,7 @@
 //! | [`wire`] | ... by a TAP in wire mode, as on a cable? |
 //! | [`veth`] | ... by the host end of a veth? |
 //! | [`xdp`] | ... by the same, many small ones a second? |
+//! | [`live`] | how do as many frames as possible leave by an interface, for a load generator? |
 //! | [`memory`] | ... between a test or benchmark and the engine? |
 //! | [`captured`] | how does one look at what passes? |
 //! | [`faulty`] | how does one try the engine on a bad line? |
@@ -20,12 +21,15 @@
 //! | [`ethtool`] | which offloads and what speed does an interface have? |
 //! | [`netlink`] | how is the kernel asked? |
 
+mod bpf;
 pub mod captured;
 pub mod ethtool;
 pub mod faulty;
 pub mod link;
 mod listener;
+pub mod live;
 pub mod losses;
+mod mapping;
 pub mod memory;
 pub mod monitor;
 pub mod neighbors;

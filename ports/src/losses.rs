@@ -31,7 +31,7 @@ impl Losses {
     }
 
     /// Frames the kernel dropped because the queue was full before it was read (AF_PACKET and `AF_XDP` only; for a TAP the
-    /// interface's own `tx_dropped` counts them).
+    /// interface's own `tx_dropped` counts them). Of [`crate::live`], frames that were taken and that the interface dropped.
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Relaxed)
     }

@@ -1,6 +1,6 @@
 //! How is the kernel's routing table of links, addresses and routes asked and changed? By one request at a time over a
-//! blocking `NETLINK_ROUTE` socket (RFC 3549 section 2.3; linux/netlink.h): send, then read until the acknowledgement
-//! or the end of the dump with the same sequence number.
+//! blocking `NETLINK_ROUTE` socket (RFC 3549 section 2.3; linux/netlink.h), or `NETLINK_GENERIC` for what other families
+//! know: send, then read until the acknowledgement or the end of the dump with the same sequence number.
 //!
 //! Requests are built with `netlink-packet-route`. Answers are walked attribute by attribute here, because a typed
 //! parser refuses a whole dump when one interface carries an attribute it does not know.
@@ -17,7 +17,10 @@ use netlink_packet_core::{
     NetlinkBuffer, NetlinkMessage, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_GENERIC, NETLINK_ROUTE},
+};
 
 /// Octets of `struct nlmsghdr`.
 const HEADER_OCTETS: usize = 16;
@@ -121,7 +124,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::of(NETLINK_ROUTE)
+    }
+
+    /// A socket for requests to the kernel's other families (`linux/genetlink.h`).
+    pub(crate) fn generic() -> io::Result<Self> {
+        Self::of(NETLINK_GENERIC)
+    }
+
+    fn of(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         // Both came with Linux 4.12; without them errors are terser and echo the request.
@@ -146,9 +158,28 @@ impl Connection {
         Err(io::Error::new(io::ErrorKind::Interrupted, "the list changed each time it was read").into())
     }
 
+    /// Send a request of this type that is in octets already, and wait for its acknowledgement.
+    pub(crate) fn request_octets(&mut self, kind: u16, payload: &[u8]) -> Result<Vec<Reply>, Refusal> {
+        let whole = (HEADER_OCTETS + payload.len()) as u32;
+        let mut octets = whole.to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        octets.extend([0; 8]);
+        octets.extend(payload);
+        self.ask(octets).map(|(replies, _)| replies)
+    }
+
     fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(Vec<Reply>, bool), Refusal> {
+        self.ask(encode(message, flags | NLM_F_REQUEST))
+    }
+
+    /// Number a request, send it, read its answer.
+    fn ask(&mut self, mut request: Vec<u8>) -> Result<(Vec<Reply>, bool), Refusal> {
         self.sequence = self.sequence.wrapping_add(1);
-        self.socket.send(&encode(message, flags | NLM_F_REQUEST, self.sequence), 0)?;
+        if let Some(number) = request.get_mut(8..12) {
+            number.copy_from_slice(&self.sequence.to_ne_bytes());
+        }
+        self.socket.send(&request, 0)?;
         let mut answer = Answer { sequence: self.sequence, replies: Vec::new(), interrupted: false };
         loop {
             let datagram = match self.socket.recv_from_full() {
@@ -164,11 +195,10 @@ impl Connection {
     }
 }
 
-/// A request's octets.
-fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
+/// A request's octets, without a number.
+fn encode(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     let mut packet = NetlinkMessage::from(message);
     packet.header.flags = flags;
-    packet.header.sequence_number = sequence;
     packet.finalize();
     let mut octets = vec![0; packet.buffer_len()];
     packet.serialize(&mut octets);

@@ -78,12 +78,9 @@
 
 mod figure;
 mod options;
-mod place;
 mod plot;
-mod program;
 mod report;
 mod results;
-mod subjects;
 mod work;
 
 use std::fs::File;
@@ -93,6 +90,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arena::subjects::Subject;
+use arena::{place, program};
 use clap::Parser;
 use lanyard_benches::machine;
 use lanyard_benches::progress::Progress;
@@ -102,7 +101,6 @@ use signal_hook::flag;
 use options::Options;
 use report::{Head, Report};
 use results::Results;
-use subjects::Subject;
 use work::Work;
 
 fn main() -> ExitCode {
@@ -217,7 +215,7 @@ impl Measure<'_> {
     /// # Errors
     /// It cannot be set up. A work that fails is written down.
     fn subject(&mut self, subject: &'static Subject, progress: &mut Progress, results: &mut Results) -> io::Result<()> {
-        let mut world = subject.build()?;
+        let mut world = subject.build(2)?;
         for work in self.works {
             let step = format!("round {} of {}: {}, {}", self.round + 1, self.rounds, subject.words, work.words());
             progress.step(&step);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::subjects::{self, Subject};
+use arena::subjects::{self, Subject};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,7 +14,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::figure::{Better, Figure};
 use super::report::Report;
-use super::subjects::{REFERENCE, Subject};
+use arena::subjects::{REFERENCE, Subject};
 
 /// Octets that a line of 12-pixel text of 800 pixels can hold.
 const LINE: usize = 125;

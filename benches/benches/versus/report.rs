@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Better, Figure};
 use super::results::Results;
-use super::subjects::{REFERENCE, Subject};
+use arena::subjects::{REFERENCE, Subject};
 
 /// The circumstances of a run.
 pub(crate) struct Head {

@@ -4,7 +4,7 @@
 use lanyard_benches::stats::Runs;
 
 use super::figure::Figure;
-use super::subjects::{REFERENCE, Subject};
+use arena::subjects::{REFERENCE, Subject};
 
 /// One value and where it belongs.
 struct Entry {

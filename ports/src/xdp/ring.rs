@@ -9,57 +9,12 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::{self, NonNull};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use libc::{c_int, off_t, xdp_ring_offset};
+use libc::{off_t, xdp_ring_offset};
 
-/// Memory that the kernel knows, too: a ring, or the frames.
-pub(super) struct Mapping {
-    start: NonNull<u8>,
-    octets: usize,
-}
-
-// SAFETY: the memory belongs to the mapping and is unmapped by it alone, whichever thread has it.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    /// New memory, all zeros.
-    pub(super) fn anonymous(octets: usize) -> io::Result<Self> {
-        Self::map(octets, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
-    }
-
-    /// A ring of the socket's, by its page offset (`XDP_PGOFF_*`, `XDP_UMEM_PGOFF_*`).
-    fn of_socket(octets: usize, socket: BorrowedFd<'_>, offset: off_t) -> io::Result<Self> {
-        Self::map(octets, libc::MAP_SHARED | libc::MAP_POPULATE, socket.as_raw_fd(), offset)
-    }
-
-    fn map(octets: usize, flags: c_int, fd: c_int, offset: off_t) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the kernel chooses the place, so no mapping of anybody's is replaced.
-        let start = unsafe { libc::mmap(ptr::null_mut(), octets, access, flags, fd, offset) };
-        match NonNull::new(start.cast::<u8>()) {
-            Some(place) if start != libc::MAP_FAILED => Ok(Self { start: place, octets }),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    pub(super) fn start(&self) -> *mut u8 {
-        self.start.as_ptr()
-    }
-
-    pub(super) fn octets(&self) -> usize {
-        self.octets
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nothing that refers to it outlives its owner.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.octets) };
-    }
-}
+use crate::mapping::Mapping;
 
 /// One ring, whichever side of it is ours. `T` is what the kernel puts there: `u64` or `xdp_desc`.
 struct Ring<T> {
@@ -81,7 +36,7 @@ impl<T: Copy> Ring<T> {
         if !length.is_power_of_two() || !aligned || producer.max(consumer) + 4 > end {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mapping = Mapping::of_socket(end, socket, page)?;
+        let mapping = Mapping::shared(end, socket, page)?;
         Ok(Self { mapping, producer, consumer, first, length, kind: std::marker::PhantomData })
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::ring::Mapping;
+use crate::mapping::Mapping;
 
 /// Octets of a chunk, which holds one frame: what the kernel takes, but for strides across pages.
 const CHUNK_OCTETS: [u32; 2] = [2048, 4096];

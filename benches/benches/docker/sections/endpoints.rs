@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::time::Instant;
 
-use lanyard_benches::machine::{cpu_time_of, threads_of};
+use arena::threads::{cpu_time_of, threads_of};
 use lanyard_benches::stats::Runs;
 use lanyard_benches::table::{Table, figure};
 use serde_json::{Value, json};

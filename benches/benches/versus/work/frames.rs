@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use lanyard_benches::packet::{End, smallest_udp};
 
 use super::super::figure::Figure;
-use super::super::place::{Container, ETH};
-use super::super::program::Program;
-use super::super::subjects::World;
 use super::Yield;
+use arena::place::{Container, ETH};
+use arena::program::Program;
+use arena::subjects::World;
 
 /// RFC 863: discard.
 const PORT: u16 = 9;
@@ -29,7 +29,7 @@ const BEGINNING: Duration = Duration::from_millis(400);
 /// # Errors
 /// What trafgen said; nothing arrived.
 pub(super) fn small(world: &World, seconds: u32) -> io::Result<Yield> {
-    let [near, far] = &world.ends;
+    let [near, far, ..] = &world.ends[..] else { return Err(io::ErrorKind::NotFound.into()) };
     let _unread = far.inside(|| UdpSocket::bind((far.ip, PORT)))?;
     let frame = packet(near, far)?;
     let words = ["trafgen", "--cpus", "1", "--no-cpu-stats", "--no-sock-mem", "--notouch-irq", "--out", ETH, &frame];

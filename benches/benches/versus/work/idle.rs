@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::figure::Figure;
-use super::super::subjects::World;
 use super::Yield;
+use arena::subjects::World;
 
 /// What the works before have left behind is over by then.
 const SETTLE: Duration = Duration::from_millis(500);

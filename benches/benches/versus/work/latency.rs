@@ -8,9 +8,9 @@ use std::time::Duration;
 use lanyard_benches::reports;
 
 use super::super::figure::Figure;
-use super::super::program::PATIENCE;
-use super::super::subjects::World;
 use super::Yield;
+use arena::program::PATIENCE;
+use arena::subjects::World;
 
 /// sockperf's own.
 const PORT: u16 = 11_111;
@@ -22,7 +22,7 @@ const MESSAGE: &str = "64";
 /// # Errors
 /// What sockperf said.
 pub(super) fn round_trips(world: &World, seconds: u32) -> io::Result<Yield> {
-    let [near, far] = &world.ends;
+    let [near, far, ..] = &world.ends[..] else { return Err(io::ErrorKind::NotFound.into()) };
     let address = far.ip.to_string();
     let _server = far.program(&["sockperf", "server", "--tcp", "-i", &address]).start()?;
     far.wait_for_listener(PORT)?;

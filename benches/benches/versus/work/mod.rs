@@ -8,8 +8,8 @@ mod streams;
 use std::io;
 
 use super::figure::Figure;
-use super::program::missing;
-use super::subjects::World;
+use arena::program::missing;
+use arena::subjects::World;
 
 /// What one work came to.
 pub(crate) type Yield = Vec<(Figure, f64)>;

@@ -9,9 +9,9 @@ use lanyard_benches::machine::busy;
 use lanyard_benches::reports;
 
 use super::super::figure::Figure;
-use super::super::program::PATIENCE;
-use super::super::subjects::World;
 use super::Yield;
+use arena::program::PATIENCE;
+use arena::subjects::World;
 
 /// Octets of a datagram.
 const DATAGRAM: &str = "1400";
@@ -41,7 +41,7 @@ pub(super) fn udp(world: &World, seconds: u32) -> io::Result<Yield> {
 
 /// The rate and the CPU time of the switch and of all, for `figures` in this order.
 fn iperf3(world: &World, seconds: u32, words: &[&str], figures: [Figure; 3]) -> io::Result<Yield> {
-    let [near, far] = &world.ends;
+    let [near, far, ..] = &world.ends[..] else { return Err(io::ErrorKind::NotFound.into()) };
     let _server = far.program(&["iperf3", "-s", "-1", "-i", "0"]).start()?;
     far.wait_for_listener(PORT)?;
     let (time, address) = (seconds.to_string(), far.ip.to_string());

@@ -3,18 +3,21 @@
 
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::super::place::{Container, ETH, until};
-use super::super::program::{FOLDER, Program};
 use super::{Joint, Processes};
+use crate::place::{Container, ETH, until};
+use crate::program::{FOLDER, Program};
 
 /// As it comes.
 ///
 /// # Errors
 /// What one of its programs said.
-pub(super) fn join(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
-    let socket = format!("{FOLDER}/vde");
+pub(super) fn join(ends: &[Container]) -> io::Result<Box<dyn Joint>> {
+    // Several may run at a time.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let socket = format!("{FOLDER}/vde{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     if fs::exists(&socket)? {
         fs::remove_dir_all(&socket)?;
     }

@@ -7,14 +7,14 @@ use std::io;
 use std::process;
 use std::time::Duration;
 
-use lanyard_benches::machine::{cpu_time_of, threads_of};
+use crate::threads::{cpu_time_of, threads_of};
 use switch::control::types::{EndpointSpec, NetworkSpec, PortKind};
 use switch::control::{Switch, SwitchConfig};
 
-use super::super::place::{Container, MTU, SUBNET};
 use super::Joint;
+use crate::place::{Container, MTU, SUBNET};
 
-const NETWORK: &str = "versus";
+const NETWORK: &str = "arena";
 
 struct Lanyard {
     switch: Switch,
@@ -25,7 +25,7 @@ struct Lanyard {
 ///
 /// # Errors
 /// The switch's own words.
-pub(super) fn join(ends: &[Container; 2], kind: PortKind, workers: usize) -> io::Result<Box<dyn Joint>> {
+pub(super) fn join(ends: &[Container], kind: PortKind, workers: usize) -> io::Result<Box<dyn Joint>> {
     let before = threads_of(process::id())?;
     let switch = Switch::start(SwitchConfig { workers, state_dir: None }).map_err(io::Error::other)?;
     // From here on, whatever fails takes down what is there.
@@ -59,7 +59,7 @@ impl Joint for Lanyard {
 impl Drop for Lanyard {
     fn drop(&mut self) {
         if let Err(fault) = self.switch.stop_and_remove() {
-            eprintln!("versus: Lanyard: {fault}");
+            eprintln!("lanyard: {fault}");
         }
     }
 }

@@ -9,11 +9,12 @@
 
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::super::place::{Container, ETH, veth_pairs};
-use super::super::program::{FOLDER, PATIENCE, Program, Running};
 use super::{Joint, Processes};
+use crate::place::{Container, ETH, veth_pairs};
+use crate::program::{FOLDER, PATIENCE, Program, Running};
 
 /// What must be installed.
 pub(super) const PROGRAMS: &[&str] = &["ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ethtool"];
@@ -28,7 +29,9 @@ struct Daemons {
 
 impl Daemons {
     fn start() -> io::Result<Self> {
-        let folder = format!("{FOLDER}/ovs");
+        // Several may run at a time.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let folder = format!("{FOLDER}/ovs{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut daemons = Self { folder, running: Processes(Vec::new()) };
         daemons.clear()?;
         fs::create_dir_all(&daemons.folder)?;
@@ -96,11 +99,12 @@ impl Joint for Daemons {
 ///
 /// # Errors
 /// What one of its programs said.
-pub(super) fn tap(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
+pub(super) fn tap(ends: &[Container]) -> io::Result<Box<dyn Joint>> {
     let daemons = Daemons::start()?;
-    for (end, name) in ends.iter().zip(["port0", "port1"]) {
-        daemons.port(name, "internal")?;
-        end.take(name)?;
+    for (number, end) in ends.iter().enumerate() {
+        let name = format!("port{number}");
+        daemons.port(&name, "internal")?;
+        end.take(&name)?;
         end.address()?;
     }
     Ok(Box::new(daemons))
@@ -110,12 +114,12 @@ pub(super) fn tap(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
 ///
 /// # Errors
 /// What one of its programs said.
-pub(super) fn veth(ends: &[Container; 2], kind: &str) -> io::Result<Box<dyn Joint>> {
+pub(super) fn veth(ends: &[Container], kind: &str) -> io::Result<Box<dyn Joint>> {
     let daemons = Daemons::start()?;
     let names = veth_pairs(ends)?;
     for (end, name) in ends.iter().zip(names) {
         end.program(&["ethtool", "-K", ETH, "tx", "off"]).run(PATIENCE)?;
-        daemons.port(name, kind)?;
+        daemons.port(&name, kind)?;
     }
     Ok(Box::new(daemons))
 }

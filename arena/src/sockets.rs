@@ -7,6 +7,8 @@
 pub struct Counted {
     /// Frames that arrived.
     pub received: u64,
+    /// Frames that left.
+    pub sent: u64,
     /// Frames that left, and those that were to leave but were dropped by the device: what was offered.
     pub offered: u64,
 }
@@ -16,7 +18,8 @@ pub fn counted(dev: &str, name: &str) -> Option<Counted> {
     let (_, rest) = dev.lines().filter_map(|line| line.split_once(':')).find(|(found, _)| found.trim() == name)?;
     // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop ..
     let fields: Vec<u64> = rest.split_whitespace().map_while(|word| word.parse().ok()).collect();
-    Some(Counted { received: *fields.get(1)?, offered: fields.get(9)?.checked_add(*fields.get(11)?)? })
+    let sent = *fields.get(9)?;
+    Some(Counted { received: *fields.get(1)?, sent, offered: sent.checked_add(*fields.get(11)?)? })
 }
 
 /// Does something listen at TCP `port`, by the text of `net/tcp` or `net/tcp6`?
@@ -42,7 +45,7 @@ Inter-|   Receive                                                |  Transmit
 
     #[test]
     fn frames_are_counted_at_the_interface() {
-        assert_eq!(counted(DEV, "eth0"), Some(Counted { received: 61_904, offered: 24_305 }));
+        assert_eq!(counted(DEV, "eth0"), Some(Counted { received: 61_904, sent: 24_298, offered: 24_305 }));
         assert_eq!(counted(DEV, "lo"), Some(Counted::default()));
         for (text, name) in [(DEV, "eth1"), (DEV, "eth"), ("", "eth0"), ("eth0: 1 2 3\n", "eth0")] {
             assert_eq!(counted(text, name), None, "{name}");

@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use super::super::place::{Container, SUBNET, frames_visit_netfilter, veth_pairs};
-use super::super::program::{PATIENCE, Program};
 use super::Joint;
+use crate::place::{Container, SUBNET, frames_visit_netfilter, veth_pairs};
+use crate::program::{PATIENCE, Program};
 
 /// What the filtered one needs.
 pub(super) const FILTERED: &[&str] = &["ip", "iptables-restore"];
@@ -32,11 +32,11 @@ impl Joint for Kernel {
 ///
 /// # Errors
 /// What the kernel refused.
-pub(super) fn plain(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
+pub(super) fn plain(ends: &[Container]) -> io::Result<Box<dyn Joint>> {
     ip(&["link", "add", "br0", "type", "bridge"])?;
     ip(&["link", "set", "br0", "up"])?;
     for name in veth_pairs(ends)? {
-        ip(&["link", "set", name, "master", "br0"])?;
+        ip(&["link", "set", &name, "master", "br0"])?;
     }
     Ok(Box::new(Kernel))
 }
@@ -45,10 +45,18 @@ pub(super) fn plain(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
 ///
 /// # Errors
 /// The kernel has no `br_netfilter`, or refused something.
-pub(super) fn filtered(ends: &[Container; 2]) -> io::Result<Box<dyn Joint>> {
+pub(super) fn filtered(ends: &[Container]) -> io::Result<Box<dyn Joint>> {
     if !fs::exists(SETTING)? {
         return Err(io::Error::other(format!("there is no {SETTING} (modprobe br_netfilter)")));
     }
+    docker(ends)
+}
+
+/// Docker's rules, and what else dockerd finds here: without `br_netfilter` the frames of a bridge do not see them.
+///
+/// # Errors
+/// What the kernel refused.
+pub(super) fn docker(ends: &[Container]) -> io::Result<Box<dyn Joint>> {
     Program::here(&["iptables-restore"]).input(&rules())?.run(PATIENCE)?;
     let bridge = plain(ends)?;
     frames_visit_netfilter(true)?;

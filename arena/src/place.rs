@@ -11,7 +11,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lanyard_benches::sockets::{Counted, counted, listens};
+use crate::sockets::{Counted, counted, listens};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use ports::link::{Link, Links, VethPair};
@@ -19,12 +19,13 @@ use ports::netns::Namespace;
 
 use super::program::Program;
 
-pub(crate) const MTU: u32 = 1500;
-/// The network of every subject; the containers are .2 and .3.
-pub(crate) const SUBNET: &str = "10.99.0.0/24";
+/// What every interface here lets through, octets without the Ethernet header.
+pub const MTU: u32 = 1500;
+/// The network of every subject; the containers are .2 and onwards.
+pub const SUBNET: &str = "10.99.0.0/24";
 const PREFIX: u8 = 24;
 /// The name of every container's interface.
-pub(crate) const ETH: &str = "eth0";
+pub const ETH: &str = "eth0";
 /// What a path that has just been set up may need before something gets through.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TRY: Duration = Duration::from_millis(500);
@@ -33,7 +34,7 @@ const TRY: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// `EPERM` for anybody but root.
-pub(crate) fn leave_home() -> io::Result<()> {
+pub fn leave_home() -> io::Result<()> {
     let mounted = |kind: &str, target: &str| mount(Some(kind), target, Some(kind), MsFlags::empty(), None::<&str>);
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
@@ -49,7 +50,7 @@ pub(crate) fn leave_home() -> io::Result<()> {
 ///
 /// # Errors
 /// `EPERM` for anybody but root.
-pub(crate) fn fresh_network() -> io::Result<()> {
+pub fn fresh_network() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     quiet()?;
     frames_visit_netfilter(false)
@@ -60,7 +61,7 @@ pub(crate) fn fresh_network() -> io::Result<()> {
 ///
 /// # Errors
 /// What cannot be written.
-pub(crate) fn frames_visit_netfilter(yes: bool) -> io::Result<()> {
+pub fn frames_visit_netfilter(yes: bool) -> io::Result<()> {
     for table in ["iptables", "ip6tables", "arptables"] {
         let setting = format!("/proc/sys/net/bridge/bridge-nf-call-{table}");
         if fs::exists(&setting)? {
@@ -79,9 +80,10 @@ fn quiet() -> io::Result<()> {
 }
 
 /// One end: a namespace that is to have `eth0` and an address.
-pub(crate) struct Container {
+pub struct Container {
     namespace: Namespace,
-    pub(crate) ip: Ipv4Addr,
+    /// Its address.
+    pub ip: Ipv4Addr,
 }
 
 impl Container {
@@ -91,21 +93,21 @@ impl Container {
         Ok(Self { namespace, ip })
     }
 
-    /// The client's end and the server's.
+    /// So many, .2 and onwards.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub(crate) fn pair() -> io::Result<[Self; 2]> {
-        Ok([Self::new(Ipv4Addr::new(10, 99, 0, 2))?, Self::new(Ipv4Addr::new(10, 99, 0, 3))?])
+    pub fn some(count: u8) -> io::Result<Vec<Self>> {
+        (2..).take(count.into()).map(|last| Self::new(Ipv4Addr::new(10, 99, 0, last))).collect()
     }
 
     /// A name for the namespace that other processes can use as well.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_fd().as_raw_fd())
     }
 
     /// A program in the container.
-    pub(crate) fn program(&self, words: &[&str]) -> Program {
+    pub fn program(&self, words: &[&str]) -> Program {
         Program::in_network(&self.path(), words)
     }
 
@@ -113,7 +115,7 @@ impl Container {
     ///
     /// # Errors
     /// Those of `work`.
-    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.namespace.enter(work)?
     }
 
@@ -121,7 +123,7 @@ impl Container {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub(crate) fn take(&self, name: &str) -> io::Result<()> {
+    pub fn take(&self, name: &str) -> io::Result<()> {
         let links = Links::open()?;
         let link = links.by_name(name).map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
         links.move_to(link.index, &self.namespace, ETH).map_err(io::Error::other)
@@ -131,7 +133,7 @@ impl Container {
     ///
     /// # Errors
     /// What the kernel refused; there is no `eth0`.
-    pub(crate) fn address(&self) -> io::Result<()> {
+    pub fn address(&self) -> io::Result<()> {
         let links = Links::in_namespace(&self.namespace)?;
         let eth = self.eth()?;
         links.add_address(eth.index, (IpAddr::V4(self.ip), PREFIX)).map_err(io::Error::other)?;
@@ -142,7 +144,7 @@ impl Container {
     ///
     /// # Errors
     /// There is no `eth0`.
-    pub(crate) fn eth(&self) -> io::Result<Link> {
+    pub fn eth(&self) -> io::Result<Link> {
         let found = Links::in_namespace(&self.namespace)?.by_name(ETH).map_err(io::Error::other)?;
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the container has no eth0"))
     }
@@ -151,7 +153,7 @@ impl Container {
     ///
     /// # Errors
     /// There is no `eth0`.
-    pub(crate) fn counted(&self) -> io::Result<Counted> {
+    pub fn counted(&self) -> io::Result<Counted> {
         let dev = self.inside(|| fs::read_to_string("/proc/thread-self/net/dev"))?;
         counted(&dev, ETH).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the container has no eth0"))
     }
@@ -160,7 +162,7 @@ impl Container {
     ///
     /// # Errors
     /// Nothing does, in time.
-    pub(crate) fn wait_for_listener(&self, port: u16) -> io::Result<()> {
+    pub fn wait_for_listener(&self, port: u16) -> io::Result<()> {
         let told = || {
             let files = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
             Ok(files.iter().any(|file| fs::read_to_string(file).is_ok_and(|text| listens(&text, port))))
@@ -174,7 +176,7 @@ impl Container {
 ///
 /// # Errors
 /// Those of `so`; `TimedOut`.
-pub(crate) fn until(patience: Duration, mut so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+pub fn until(patience: Duration, mut so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     while !so()? {
         if Instant::now() > deadline {
@@ -185,15 +187,15 @@ pub(crate) fn until(patience: Duration, mut so: impl FnMut() -> io::Result<bool>
     Ok(())
 }
 
-/// For each container a veth pair: one end is its `eth0`, with its address, the other, `port0` and `port1`, is in the
+/// For each container a veth pair: one end is its `eth0`, with its address, the other, `port0` and onwards, is in the
 /// calling thread's namespace, and up.
 ///
 /// # Errors
 /// What the kernel refused.
-pub(crate) fn veth_pairs(ends: &[Container; 2]) -> io::Result<[&'static str; 2]> {
-    let names = ["port0", "port1"];
+pub fn veth_pairs(ends: &[Container]) -> io::Result<Vec<String>> {
+    let names: Vec<String> = (0..ends.len()).map(|number| format!("port{number}")).collect();
     let links = Links::open()?;
-    for (end, name) in ends.iter().zip(names) {
+    for (end, name) in ends.iter().zip(&names) {
         let pair = VethPair {
             name,
             peer_name: ETH,
@@ -214,7 +216,8 @@ pub(crate) fn veth_pairs(ends: &[Container; 2]) -> io::Result<[&'static str; 2]>
 ///
 /// # Errors
 /// Nothing gets through, in time.
-pub(crate) fn warm_up([near, far]: &[Container; 2]) -> io::Result<()> {
+pub fn warm_up(ends: &[Container]) -> io::Result<()> {
+    let [near, far, ..] = ends else { return Ok(()) };
     let listener = far.inside(|| TcpListener::bind((far.ip, 0)))?;
     let address = listener.local_addr()?;
     let deadline = Instant::now() + PATIENCE;

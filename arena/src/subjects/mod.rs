@@ -1,4 +1,4 @@
-//! What is compared? Ways to join two containers, each with what it needs to be installed.
+//! What is compared? Ways to join containers, each with what it needs to be installed.
 
 mod bridge;
 mod lanyard;
@@ -8,14 +8,15 @@ mod vde;
 use std::io;
 use std::time::Duration;
 
-use lanyard_benches::machine::{cpu_time_of, threads_of};
+use crate::threads::{cpu_time_of, threads_of};
+use ports::netns::Namespace;
 use switch::control::types::PortKind;
 
 use super::place::{self, Container};
 use super::program::{Running, missing};
 
-/// What joins two containers, while it does.
-pub(crate) trait Joint {
+/// What joins containers, while it does.
+pub trait Joint {
     /// CPU time that its own threads have used; `None` where it has none and the senders and receivers do its work.
     ///
     /// # Errors
@@ -29,24 +30,24 @@ pub(crate) trait Joint {
     fn check(&mut self) -> io::Result<()>;
 }
 
-type Join = fn(&[Container; 2]) -> io::Result<Box<dyn Joint>>;
+type Join = fn(&[Container]) -> io::Result<Box<dyn Joint>>;
 
 /// One way to join them.
-pub(crate) struct Subject {
+pub struct Subject {
     /// As in `--only`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// As people read it.
-    pub(crate) words: &'static str,
+    pub words: &'static str,
     /// What must be installed.
     programs: &'static [&'static str],
     join: Join,
 }
 
 /// What everything is a ratio to.
-pub(crate) const REFERENCE: &str = "bridge";
+pub const REFERENCE: &str = "bridge";
 
 /// All there are, in the order of the tables.
-pub(crate) static ALL: [Subject; 12] = [
+pub static ALL: [Subject; 12] = [
     subject(REFERENCE, "Linux bridge", &["ip"], bridge::plain),
     subject("bridge+nf", "Linux bridge, netfilter", bridge::FILTERED, bridge::filtered),
     subject("lanyard-tap-1", "Lanyard tap, 1 worker", &[], |ends| lanyard::join(ends, PortKind::Tap, 1)),
@@ -61,6 +62,9 @@ pub(crate) static ALL: [Subject; 12] = [
     subject("vde", "VDE", &["vde_switch", "vde_plug2tap"], vde::join),
 ];
 
+/// The kernel's bridge with Docker's rules, and with its frames visiting them where the kernel can: what dockerd makes here.
+pub static DOCKER0: Subject = subject("docker0", "bridge with Docker's rules", bridge::FILTERED, bridge::docker);
+
 const fn subject(name: &'static str, words: &'static str, programs: &'static [&'static str], join: Join) -> Subject {
     Subject { name, words, programs, join }
 }
@@ -69,7 +73,7 @@ const fn subject(name: &'static str, words: &'static str, programs: &'static [&'
 ///
 /// # Errors
 /// There is none: a sentence with all names.
-pub(crate) fn named(name: &str) -> Result<Vec<&'static Subject>, String> {
+pub fn named(name: &str) -> Result<Vec<&'static Subject>, String> {
     let beginning = format!("{name}-");
     let exact: Vec<_> = ALL.iter().filter(|subject| subject.name == name).collect();
     let group: Vec<_> = ALL.iter().filter(|subject| subject.name.starts_with(&beginning)).collect();
@@ -85,29 +89,33 @@ pub(crate) fn named(name: &str) -> Result<Vec<&'static Subject>, String> {
 
 impl Subject {
     /// Why it cannot be measured here, known before it is tried.
-    pub(crate) fn missing(&self) -> Option<String> {
+    pub fn missing(&self) -> Option<String> {
         missing(self.programs)
     }
 
-    /// Join two containers by it, in a network namespace that the calling thread is in from now on.
+    /// Join so many containers by it, in a network namespace that the calling thread is in from now on.
     ///
     /// # Errors
     /// What the kernel or the switch said.
-    pub(crate) fn build(&self) -> io::Result<World> {
+    pub fn build(&self, containers: u8) -> io::Result<World> {
         place::fresh_network()?;
-        let ends = Container::pair()?;
+        let home = Namespace::current()?;
+        let ends = Container::some(containers)?;
         let joint = (self.join)(&ends)?;
-        let mut world = World { joint, ends };
+        let mut world = World { joint, ends, _home: home };
         world.warm_up()?;
         Ok(world)
     }
 }
 
-/// Two containers and what joins them. It is taken down when this is dropped: first what joins them, then they.
-pub(crate) struct World {
-    pub(crate) joint: Box<dyn Joint>,
-    /// The client's end and the server's.
-    pub(crate) ends: [Container; 2],
+/// Containers and what joins them. It is taken down when this is dropped: first what joins them, then they.
+pub struct World {
+    /// What joins them.
+    pub joint: Box<dyn Joint>,
+    /// The client's end first, then the server's, then bystanders.
+    pub ends: Vec<Container>,
+    /// Held while the thread that built it may have gone elsewhere.
+    _home: Namespace,
 }
 
 impl World {
@@ -115,7 +123,7 @@ impl World {
     ///
     /// # Errors
     /// Nothing does, in time, or the switch has ended.
-    pub(crate) fn warm_up(&mut self) -> io::Result<()> {
+    pub fn warm_up(&mut self) -> io::Result<()> {
         self.joint.check()?;
         // A switch that has ended since says more than that nothing gets through.
         place::warm_up(&self.ends).or_else(|error| self.joint.check().and(Err(error)))

@@ -13,9 +13,9 @@ use std::time::Duration;
 use super::place::until;
 
 /// Where everything is that programs of this process write. It is a `/run` of its own.
-pub(crate) const FOLDER: &str = "/run/versus";
+pub const FOLDER: &str = "/run/lanyard-arena";
 /// For a program that has nothing to wait for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The tools, and the Debian package that each comes in.
 const PACKAGES: [(&str, &str); 15] = [
@@ -37,7 +37,7 @@ const PACKAGES: [(&str, &str); 15] = [
 ];
 
 /// Which of these are not installed: a sentence that says where to get them, or `None`.
-pub(crate) fn missing(programs: &[&str]) -> Option<String> {
+pub fn missing(programs: &[&str]) -> Option<String> {
     let absent: Vec<String> = programs.iter().filter(|name| find(name).is_none()).map(|name| told(name)).collect();
     (!absent.is_empty()).then(|| format!("not installed: {}", absent.join(", ")))
 }
@@ -55,19 +55,19 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A program that is to be run.
-pub(crate) struct Program {
+pub struct Program {
     name: String,
     command: Command,
 }
 
 impl Program {
     /// In the network namespace of the calling thread.
-    pub(crate) fn here(words: &[&str]) -> Self {
+    pub fn here(words: &[&str]) -> Self {
         Self::after(Command::new("setpriv"), words)
     }
 
     /// In the network namespace that `path` stands for.
-    pub(crate) fn in_network(path: &str, words: &[&str]) -> Self {
+    pub fn in_network(path: &str, words: &[&str]) -> Self {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={path}")).arg("setpriv");
         Self::after(command, words)
@@ -82,7 +82,7 @@ impl Program {
     }
 
     /// The same, with processes of its own ended with it: for one that forks (a pid namespace, `pid_namespaces(7)`).
-    pub(crate) fn in_network_with_children(path: &str, words: &[&str]) -> Self {
+    pub fn in_network_with_children(path: &str, words: &[&str]) -> Self {
         let name = words.first().copied().unwrap_or_default();
         let found = find(name).unwrap_or_else(|| name.into());
         let found = found.to_string_lossy();
@@ -92,7 +92,8 @@ impl Program {
     }
 
     /// With this in its environment.
-    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
@@ -101,7 +102,7 @@ impl Program {
     ///
     /// # Errors
     /// It cannot be kept.
-    pub(crate) fn input(mut self, text: &str) -> io::Result<Self> {
+    pub fn input(mut self, text: &str) -> io::Result<Self> {
         let file = new_file(&format!("{}.in", self.name))?;
         fs::write(&file, text)?;
         self.command.stdin(File::open(file)?);
@@ -109,7 +110,8 @@ impl Program {
     }
 
     /// With an input that says nothing and does not end.
-    pub(crate) fn silent_input(mut self) -> Self {
+    #[must_use]
+    pub fn silent_input(mut self) -> Self {
         self.command.stdin(Stdio::piped());
         self
     }
@@ -118,7 +120,7 @@ impl Program {
     ///
     /// # Errors
     /// It is not installed.
-    pub(crate) fn start(mut self) -> io::Result<Running> {
+    pub fn start(mut self) -> io::Result<Running> {
         let said = new_file(&self.name)?;
         let file = File::create(&said)?;
         self.command.stdout(file.try_clone()?).stderr(file);
@@ -130,7 +132,7 @@ impl Program {
     ///
     /// # Errors
     /// It failed, in its own words; it does not end in time.
-    pub(crate) fn run(self, patience: Duration) -> io::Result<String> {
+    pub fn run(self, patience: Duration) -> io::Result<String> {
         let mut running = self.start()?;
         running.wait(patience)?;
         if running.child.wait()?.success() { Ok(running.said()) } else { Err(running.failed()) }
@@ -145,19 +147,20 @@ fn new_file(name: &str) -> io::Result<PathBuf> {
 }
 
 /// A program that runs. It is ended, by its id, when this is dropped, and what it said is forgotten.
-pub(crate) struct Running {
+pub struct Running {
     name: String,
     child: Child,
     said: PathBuf,
 }
 
 impl Running {
-    pub(crate) fn id(&self) -> u32 {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has said so far.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         fs::read(&self.said).map(|said| String::from_utf8_lossy(&said).into_owned()).unwrap_or_default()
     }
 
@@ -165,7 +168,7 @@ impl Running {
     ///
     /// # Errors
     /// It does not end in time.
-    pub(crate) fn wait(&mut self, patience: Duration) -> io::Result<()> {
+    pub fn wait(&mut self, patience: Duration) -> io::Result<()> {
         until(patience, || Ok(self.child.try_wait()?.is_some()))
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{} does not end", self.name)))
     }
@@ -174,7 +177,7 @@ impl Running {
     ///
     /// # Errors
     /// It has ended: its last words.
-    pub(crate) fn still_runs(&mut self) -> io::Result<()> {
+    pub fn still_runs(&mut self) -> io::Result<()> {
         if self.child.try_wait()?.is_none() { Ok(()) } else { Err(self.failed()) }
     }
 
@@ -182,7 +185,7 @@ impl Running {
     ///
     /// # Errors
     /// It ended instead, or makes none in time.
-    pub(crate) fn makes(&mut self, file: &str) -> io::Result<()> {
+    pub fn makes(&mut self, file: &str) -> io::Result<()> {
         until(PATIENCE, || {
             self.still_runs()?;
             fs::exists(file)
