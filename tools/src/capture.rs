@@ -29,6 +29,8 @@ pub(crate) struct Captured {
     pub(crate) octets: Octets,
     /// How many octets it had.
     pub(crate) length: u32,
+    /// When it was seen: nanoseconds since 1970-01-01 UTC.
+    pub(crate) at_unix_ns: u64,
 }
 
 /// A file's octets.
@@ -79,6 +81,8 @@ fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {
         Some(ETHERNET) => {}
         Some(link) => return Err(not_ethernet(link)),
     }
+    // The magic number says whether times are counted in microseconds or in nanoseconds.
+    let fraction_ns = if matches!(octets, [0x4d, ..] | [0xa1, 0xb2, 0x3c, ..]) { 1 } else { 1000 };
     let (mut frames, mut at) = (Vec::new(), FILE_HEADER);
     while at < octets.len() {
         let (Some(kept), Some(whole)) = (word(at + 8), word(at + 12)) else {
@@ -89,7 +93,9 @@ fn pcap(octets: &[u8]) -> Result<Vec<Captured>, String> {
         let Some(frame) = octets.get(begin..end) else {
             return Err(format!("the packet at octet {at} says that it has {kept} octets, more than the file"));
         };
-        frames.push(Captured { octets: frame.into(), length: whole });
+        let (seconds, fraction) = (word(at).unwrap_or_default(), word(at + 4).unwrap_or_default());
+        let at_unix_ns = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * fraction_ns;
+        frames.push(Captured { octets: frame.into(), length: whole, at_unix_ns });
         at = end;
     }
     Ok(frames)
@@ -109,7 +115,8 @@ fn pcapng(octets: &[u8]) -> Result<Vec<Captured>, String> {
             return Err(not_ethernet(link));
         }
         if packet.direction != Some(Direction::Out) {
-            frames.push(Captured { octets: packet.octets.as_slice().into(), length: packet.original_octets });
+            let (octets, length) = (packet.octets.as_slice().into(), packet.original_octets);
+            frames.push(Captured { octets, length, at_unix_ns: packet.at_unix_ns });
         }
     }
     Ok(frames)
@@ -122,13 +129,17 @@ mod tests {
 
     use super::*;
 
-    fn file(little: bool, link: u32, packets: &[(&[u8], u32)]) -> Vec<u8> {
+    const MICROSECONDS: u32 = 0xa1b2_c3d4;
+    const NANOSECONDS: u32 = 0xa1b2_3c4d;
+
+    /// The n-th packet is of n seconds and n microseconds or nanoseconds.
+    fn file(little: bool, magic: u32, link: u32, packets: &[(&[u8], u32)]) -> Vec<u8> {
         let word = |value: u32| if little { value.to_le_bytes() } else { value.to_be_bytes() };
-        let mut octets = word(0xa1b2_c3d4).to_vec();
+        let mut octets = word(magic).to_vec();
         octets.extend([0; 16]);
         octets.extend(word(link));
-        for (packet, whole) in packets {
-            octets.extend([0; 8]);
+        for (number, (packet, whole)) in (1..).zip(packets) {
+            octets.extend([number, number].map(word).concat());
             octets.extend(word(packet.len() as u32));
             octets.extend(word(*whole));
             octets.extend(*packet);
@@ -138,19 +149,24 @@ mod tests {
 
     #[test]
     fn pcap_of_either_byte_order_is_read() {
-        for little in [true, false] {
-            let file = file(little, 1, &[(&[1; 60], 60), (&[2; 14], 1500)]);
+        for (little, magic, fraction_ns) in
+            [(true, MICROSECONDS, 1000), (false, MICROSECONDS, 1000), (true, NANOSECONDS, 1), (false, NANOSECONDS, 1)]
+        {
+            let file = file(little, magic, 1, &[(&[1; 60], 60), (&[2; 14], 1500)]);
             assert!(is_pcap(&file));
-            let frame = |octet, kept, length| Captured { octets: Octets(vec![octet; kept]), length };
+            let frame = |octet: u8, kept, length| {
+                let at_unix_ns = u64::from(octet) * (1_000_000_000 + fraction_ns);
+                Captured { octets: Octets(vec![octet; kept]), length, at_unix_ns }
+            };
             assert_eq!(pcap(&file), Ok(vec![frame(1, 60, 60), frame(2, 14, 1500)]));
         }
     }
 
     #[test]
     fn what_is_no_capture_is_refused() {
-        let whole = file(true, 1, &[(&[1; 60], 60)]);
+        let whole = file(true, MICROSECONDS, 1, &[(&[1; 60], 60)]);
         for (octets, why) in [
-            (file(true, 113, &[]), "link type 113"),
+            (file(true, MICROSECONDS, 113, &[]), "link type 113"),
             (whole[..20].to_vec(), "within its header"),
             (whole[..30].to_vec(), "within the packet header at octet 24"),
             (whole[..80].to_vec(), "more than the file"),
@@ -174,7 +190,10 @@ mod tests {
 
     #[test]
     fn only_ethernet_is_asked_about() {
-        assert_eq!(pcapng(&pcapng_of(1)), Ok(vec![Captured { octets: Octets(vec![7; 60]), length: 60 }]));
+        assert_eq!(
+            pcapng(&pcapng_of(1)),
+            Ok(vec![Captured { octets: Octets(vec![7; 60]), length: 60, at_unix_ns: 0 }])
+        );
         // What `tcpdump -i any` writes.
         assert!(pcapng(&pcapng_of(113)).unwrap_err().contains("link type 113, not Ethernet"));
     }
@@ -183,7 +202,7 @@ mod tests {
         #[test]
         fn garbage_is_refused_and_never_more(noise in vec(any::<u8>(), 0..400), at in 0usize..60) {
             let _ = pcapng(&noise);
-            let mut broken = file(true, 1, &[(&[1; 60], 60), (&[2; 60], 60)]);
+            let mut broken = file(true, MICROSECONDS, 1, &[(&[1; 60], 60), (&[2; 60], 60)]);
             for (place, octet) in noise.iter().enumerate() {
                 if let Some(place) = broken.get_mut(at + place * 3) {
                     *place = *octet;

@@ -159,7 +159,7 @@ Docker itself shows none for networks of other drivers than its own.")]
     /// Let MAC addresses grow old at once
     Clock(ClockArgs),
     /// Load a switch, any switch, and tell what became of every frame
-    Pktgen(PktgenArgs),
+    Pktgen(Box<PktgenArgs>),
     /// Print the version
     #[command(after_help = "Examples:\n  lanyard version")]
     Version,

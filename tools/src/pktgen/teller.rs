@@ -1,0 +1,62 @@
+//! What is said while a load runs? A line on a terminal that is written over: time, rate, what is missing, and whether the
+//! generator cannot keep up with what was asked of it.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::run::Progress;
+
+/// How often the progress is said.
+const SAY: Duration = Duration::from_millis(500);
+/// More than a burst's time behind: the generator cannot keep up.
+const LATE: Duration = Duration::from_millis(10);
+
+/// Says on a terminal how far it is.
+pub(super) struct Teller {
+    shown: bool,
+    /// What is run, where there is more than one thing.
+    name: String,
+    next: Instant,
+    before: (u64, Instant),
+    /// A rate was asked for: as fast as it goes, the generator is never late.
+    paced: bool,
+}
+
+impl Teller {
+    /// For one run; `name` stands before its line.
+    pub(super) fn new(name: &str, paced: bool) -> Self {
+        let now = Instant::now();
+        let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        Self { shown: std::io::stderr().is_terminal(), name, next: now + SAY, before: (0, now), paced }
+    }
+
+    /// Say it, if it is time.
+    pub(super) fn say(&mut self, start: Instant, progress: &Progress) {
+        let now = Instant::now();
+        if !self.shown || now < self.next {
+            return;
+        }
+        let (sent, received) = (progress.sent.load(Ordering::Relaxed), progress.received.load(Ordering::Relaxed));
+        let pps = sent.saturating_sub(self.before.0) as f64 / (now - self.before.1).as_secs_f64();
+        (self.before, self.next) = ((sent, now), now + SAY);
+        let late = Duration::from_nanos(progress.late_ns.load(Ordering::Relaxed));
+        let limited = if self.paced && late > LATE { ", the generator is the limit" } else { "" };
+        let missing = sent.saturating_sub(received);
+        // Nobody reads standard error any more: the report still comes.
+        let _ = write!(
+            std::io::stderr(),
+            "\r{}{:.1} s: {sent} sent, {pps:.0} a second, {missing} not here yet{limited}\x1b[K",
+            self.name,
+            start.elapsed().as_secs_f64()
+        );
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What is a trial, and how is the highest rate found that loses no more than a goal? The bench is what every standard test
+//! works at: a rig, the frames that were asked for, and how long and how often to try.
+//!
+//! A search ends at what the generator can send: what lies above is not known, and the finding says so.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use load::loss::LossShare;
+use load::rate::Rate;
+use load::search::{Search, SearchConfig, SearchResult};
+use load::size::Sizes;
+use load::stream::{Stream, StreamSpec};
+use load::{FCS_OCTETS, LoadError};
+
+use super::super::flow::{Flow, Source, Turn};
+use super::super::layout::Path;
+use super::super::options::FrameArgs;
+use super::super::rig::{Load, Order, Outcome, Rig};
+use super::super::teller::Teller;
+use crate::failure::Failure;
+
+/// The lowest rate that is tried, frames a second.
+const LEAST_PPS: f64 = 100.0;
+/// For so long the most that the generator can send is looked for.
+const CEILING_TRIAL: Duration = Duration::from_millis(500);
+/// Longer than any trial takes that ends by its count.
+const NO_END: Duration = Duration::from_secs(600);
+
+/// Why a test ends before its end.
+pub(in crate::pktgen) enum Ended {
+    /// Somebody asked for it.
+    Interrupted,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<LoadError> for Ended {
+    fn from(error: LoadError) -> Self {
+        Self::Failed(Failure::Words(error.to_string()))
+    }
+}
+
+/// How long and how often.
+#[derive(Clone, Debug)]
+pub(in crate::pktgen) struct Settings {
+    /// How long a trial is.
+    pub(in crate::pktgen) trial: Duration,
+    /// How often what is averaged is tried.
+    pub(in crate::pktgen) repeats: u32,
+    /// The width of the interval in which a search leaves a rate, as a share of it.
+    pub(in crate::pktgen) width: f64,
+    /// The most that is offered, frames a second of each sender; else what the generator can send.
+    pub(in crate::pktgen) max_pps: Option<f64>,
+    /// The loss-free rate, where it is known and need not be searched.
+    pub(in crate::pktgen) known_pps: Option<f64>,
+    /// The most addresses that are tried.
+    pub(in crate::pktgen) most_addresses: u32,
+}
+
+/// A trial.
+#[derive(Clone)]
+pub(in crate::pktgen) struct Trial<'a> {
+    pub(in crate::pktgen) size: Option<&'a Sizes>,
+    /// Of each sender.
+    pub(in crate::pktgen) rate: Rate,
+    pub(in crate::pktgen) duration: Duration,
+    /// Of each sender; without, the duration ends it.
+    pub(in crate::pktgen) count: Option<u64>,
+    pub(in crate::pktgen) teach: bool,
+}
+
+impl Trial<'_> {
+    /// So many frames, however long they take.
+    pub(super) fn of(count: u64, rate: Rate) -> Self {
+        Self { size: None, rate, duration: NO_END, count: Some(count), teach: false }
+    }
+}
+
+/// What a test works at.
+pub(in crate::pktgen) struct Bench<'a> {
+    pub(in crate::pktgen) rig: &'a mut Rig,
+    pub(in crate::pktgen) frames: &'a FrameArgs,
+    pub(in crate::pktgen) paths: Vec<Path>,
+    pub(in crate::pktgen) settings: Settings,
+    /// What is under way, for the line of progress.
+    pub(in crate::pktgen) name: String,
+}
+
+impl Bench<'_> {
+    /// Try once, on all paths.
+    pub(in crate::pktgen) fn try_once(&mut self, trial: &Trial<'_>) -> Result<Outcome, Ended> {
+        self.try_with(trial, &mut |_| ())
+    }
+
+    /// Try once, with frames that `change` has made other ones.
+    pub(in crate::pktgen) fn try_with(
+        &mut self,
+        trial: &Trial<'_>,
+        change: &mut dyn FnMut(&mut StreamSpec),
+    ) -> Result<Outcome, Ended> {
+        let mut orders = Vec::new();
+        for (stream, path) in (0u8..).zip(&self.paths) {
+            let turn = turn(&self.paths, usize::from(stream));
+            let order = self.order(stream, *path, trial, turn, change)?;
+            orders.push(order);
+        }
+        self.load(orders, trial)
+    }
+
+    /// What one path does in a trial.
+    pub(super) fn order(
+        &self,
+        stream: u8,
+        path: Path,
+        trial: &Trial<'_>,
+        turn: Turn,
+        change: &mut dyn FnMut(&mut StreamSpec),
+    ) -> Result<Order, Ended> {
+        let (from, to) = (usize::from(path.from), usize::from(path.to));
+        let mut spec =
+            self.frames.spec(trial.size, stream, self.rig.source(path.from), self.rig.destination(path.to))?;
+        change(&mut spec);
+        self.rig.check_length(from, spec.sizes.largest() - FCS_OCTETS, spec.vlan.is_some())?;
+        let source = Source::Stream { stream: Box::new(Stream::new(spec)?), rate: trial.rate };
+        Ok(Order { from, to, flow: Flow::new(source, turn, trial.count.unwrap_or(u64::MAX)) })
+    }
+
+    /// Do it.
+    pub(super) fn load(&mut self, orders: Vec<Order>, trial: &Trial<'_>) -> Result<Outcome, Ended> {
+        let mut teller = Teller::new(&self.name, trial.rate != Rate::Max);
+        let load = Load { orders, duration: trial.duration, teach: trial.teach };
+        let outcome = self.rig.run(load, &mut |start, progress| teller.say(start, progress))?;
+        if self.rig.is_interrupted() { Err(Ended::Interrupted) } else { Ok(outcome) }
+    }
+
+    /// A trial of the usual length.
+    pub(in crate::pktgen) fn trial<'s>(&self, size: &'s Sizes, rate: Rate) -> Trial<'s> {
+        Trial { size: Some(size), rate, duration: self.settings.trial, count: None, teach: true }
+    }
+
+    /// The number of senders.
+    pub(in crate::pktgen) fn senders(&self) -> usize {
+        let mut from: Vec<u8> = self.paths.iter().map(|path| path.from).collect();
+        from.sort_unstable();
+        from.dedup();
+        from.len().max(1)
+    }
+
+    /// The most that can be offered, frames a second of each sender: what was asked for, or what the generator can send here.
+    pub(in crate::pktgen) fn ceiling(&mut self, size: &Sizes) -> Result<f64, Ended> {
+        if let Some(max) = self.settings.max_pps {
+            return Ok(max);
+        }
+        let trial = Trial { duration: CEILING_TRIAL, ..self.trial(size, Rate::Max) };
+        let outcome = self.try_once(&trial)?;
+        let each = outcome.result.sent.pps / self.senders() as f64;
+        if each < LEAST_PPS {
+            let text = "the generator could hardly send anything: is the interface's queue full, or its peer gone?";
+            return Err(Failure::Work(text.to_owned()).into());
+        }
+        Ok(each)
+    }
+
+    /// The highest rates that lose no more than these shares.
+    pub(in crate::pktgen) fn search(
+        &mut self,
+        size: &Sizes,
+        goals: &[f64],
+        change: &mut dyn FnMut(&mut StreamSpec),
+    ) -> Result<SearchResult, Ended> {
+        let high = self.ceiling(size)?.max(LEAST_PPS);
+        let mut search = Search::new(self.config(high, goals)).map_err(|fault| Failure::Work(fault.to_string()))?;
+        while let Some(next) = search.next() {
+            let rate = Rate::Frames(NonZeroU64::new(next.rate.round() as u64).unwrap_or(NonZeroU64::MIN));
+            let trial = Trial { duration: next.duration, ..self.trial(size, rate) };
+            let outcome = self.try_with(&trial, change)?;
+            let result = &outcome.result;
+            if result.generator_limited.is_some() {
+                search.cap(next, (result.sent.pps / self.senders() as f64).min(next.rate));
+            } else {
+                search.tell(next, result.loss());
+            }
+        }
+        Ok(search.result())
+    }
+
+    fn config(&self, high: f64, goals: &[f64]) -> SearchConfig {
+        let trial = self.settings.trial;
+        SearchConfig {
+            goals: goals.to_vec(),
+            final_width: self.settings.width,
+            initial_trial: (trial / 5).max(Duration::from_millis(50)).min(trial),
+            final_trial: trial,
+            final_sum: trial * 3,
+            ..SearchConfig::new(LEAST_PPS.min(high), high)
+        }
+    }
+
+    /// The loss-free rate: known, or searched.
+    pub(in crate::pktgen) fn loss_free(&mut self, size: &Sizes) -> Result<f64, Ended> {
+        if let Some(known) = self.settings.known_pps {
+            return Ok(known);
+        }
+        let found = self.search(size, &[0.0], &mut |_| ())?;
+        let lower = found.goals.first().and_then(|goal| goal.lower);
+        let none = || Failure::Work(format!("even {LEAST_PPS} frames a second are not forwarded without loss"));
+        Ok(lower.ok_or_else(none)?)
+    }
+}
+
+/// Which of its sender's turns a path has.
+pub(in crate::pktgen) fn turn(paths: &[Path], path: usize) -> Turn {
+    let Some(from) = paths.get(path).map(|path| path.from) else { return Turn::ALONE };
+    let of_sender = |paths: &[Path]| paths.iter().filter(|path| path.from == from).count() as u32;
+    Turn { nth: of_sender(&paths[..path]), of: of_sender(paths) }
+}
+
+/// A rate of so many frames a second.
+pub(in crate::pktgen) fn pps(rate: f64) -> Rate {
+    Rate::Frames(NonZeroU64::new(rate.round() as u64).unwrap_or(NonZeroU64::MIN))
+}
+
+/// How much was lost of one stream.
+pub(super) fn loss_of(outcome: &Outcome, stream: u8) -> LossShare {
+    let found = outcome.result.streams.iter().find(|result| result.stream == stream);
+    found.map_or_else(LossShare::default, |result| LossShare { lost: result.lost, of: result.expected })
+}

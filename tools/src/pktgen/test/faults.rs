@@ -1,0 +1,136 @@
+//! What does the switch do with what it should not forward, and with a port that is offered too much? Errored frames are to be
+//! dropped; an overloaded port is not to hurt another.
+//!
+//! RFC 2889 clauses 5.5 (congestion control), 5.9 (errored frame filtering).
+//!
+//! Not done: frames with a wrong FCS and dribble bits, which no driver lets a program send.
+
+use load::size::Sizes;
+use load::stream::{Errored, ErroredKind};
+
+use super::super::flow::Turn;
+use super::super::layout::Path;
+use super::bench::{Bench, Ended, Trial, loss_of, pps};
+use super::finding::{Cell, Finding, column};
+use crate::failure::Failure;
+
+/// Errored frames are sent at so much of the loss-free rate, and one in two frames is wrong.
+const ERRORED_AT: f64 = 0.25;
+const ERRORED_PER_MILLION: u32 = 500_000;
+/// The paths' streams of the congestion test: both of the first sender, and that of the second.
+const CALM: u8 = 0;
+const CROWDED: u8 = 1;
+const PRESSING: u8 = 2;
+
+/// Which errored frames come through.
+pub(super) fn errored(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Finding) -> Result<(), Ended> {
+    finding.columns = vec![
+        column("kind", "errored frames"),
+        column("pps", "frames/s"),
+        column("sent", "sent"),
+        column("forwarded", "forwarded"),
+        column("verdict", "verdict"),
+        column("good_lost", "good ones lost"),
+    ];
+    let name = bench.name.clone();
+    for size in sizes.iter().take(1) {
+        bench.name = format!("{name}, loss-free rate");
+        let rate = bench.loss_free(size)? * ERRORED_AT;
+        for kind in ErroredKind::ALL {
+            bench.name = format!("{name} {kind}");
+            let mut change = |spec: &mut load::StreamSpec| {
+                let giant_octets = Errored::usual_giant();
+                spec.errored = Some(Errored { per_million: ERRORED_PER_MILLION, kinds: vec![kind], giant_octets });
+            };
+            let outcome = bench.try_with(&bench.trial(size, pps(rate)), &mut change)?;
+            let came = outcome.result.errored;
+            let (sent, forwarded) = came.map_or((0, 0), |came| (came.sent, came.forwarded));
+            let verdict = match (sent, forwarded) {
+                (0, _) => "not sent",
+                (_, 0) => "filtered",
+                (sent, forwarded) if forwarded >= sent => "forwarded",
+                _ => "some forwarded",
+            };
+            finding.rows.push(vec![
+                Cell::Text(kind.to_string()),
+                Cell::Pps(rate),
+                Cell::Count(sent),
+                Cell::Count(forwarded),
+                Cell::Text(verdict.to_owned()),
+                Cell::Count(outcome.result.lost),
+            ]);
+        }
+    }
+    bench.name = name;
+    finding.notes.push(
+        "Every second frame was errored. 'not sent': the sending interface refused them (a giant needs an MTU that lets it \
+         out). Virtual links do not pad: a frame below 64 octets is an ordinary one there, as a container's ARP request is, \
+         and a switch for them has to forward it."
+            .to_owned(),
+    );
+    Ok(())
+}
+
+/// Does a port that is offered half as much again as it can take hurt another one?
+pub(super) fn congestion(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Finding) -> Result<(), Ended> {
+    finding.columns = vec![
+        column("size", "frame size"),
+        column("full_pps", "100 %, frames/s"),
+        column("calm_loss", "loss at the calm port"),
+        column("calm_high", "95 % to"),
+        column("crowded_loss", "loss at the crowded port"),
+        column("hol", "head of line blocking"),
+        column("back_pressure", "back pressure"),
+    ];
+    let [calm, pressing] = bench.paths[..] else { return Err(four_places()) };
+    if calm.from == pressing.from || calm.to == pressing.to {
+        return Err(four_places());
+    }
+    let name = bench.name.clone();
+    for size in sizes {
+        bench.name = format!("{name} {size}, loss-free rate");
+        let all = std::mem::replace(&mut bench.paths, vec![calm]);
+        let full = bench.loss_free(size);
+        bench.paths = all;
+        // Both senders at once share one machine's CPUs: so that only a port is overloaded, each offers half.
+        let full = full? / 2.0;
+        bench.name = format!("{name} {size}");
+        let crowded = Path { from: calm.from, to: pressing.to };
+        let whole = bench.trial(size, pps(full));
+        let half = Trial { rate: pps(full / 2.0), ..whole.clone() };
+        let orders = vec![
+            bench.order(CALM, calm, &half, Turn::ALONE, &mut |_| ())?,
+            bench.order(CROWDED, crowded, &half, Turn::ALONE, &mut |_| ())?,
+            bench.order(PRESSING, pressing, &whole, Turn::ALONE, &mut |_| ())?,
+        ];
+        let outcome = bench.load(orders, &whole)?;
+        let at_calm = loss_of(&outcome, CALM);
+        let [first, second] = [CROWDED, PRESSING].map(|stream| loss_of(&outcome, stream));
+        let of = first.of + second.of;
+        let at_crowded = (first.lost + second.lost) as f64 / of.max(1) as f64;
+        let yes_no = |yes: bool| Cell::Text(if yes { "yes" } else { "no" }.to_owned());
+        finding.rows.push(vec![
+            Cell::Text(size.to_string()),
+            Cell::Pps(full),
+            Cell::Share(at_calm.share()),
+            Cell::Share(at_calm.error().high),
+            Cell::Share(at_crowded),
+            yes_no(at_calm.lost > 0),
+            yes_no(at_crowded == 0.0),
+        ]);
+    }
+    bench.name = name;
+    finding.notes.push(
+        "The first sender offers half to the calm port and half to the crowded one, the second sender all to the crowded \
+         one: 150 % of 100 %. Virtual ports have no line rate; 100 % is half of what one path forwards without loss, so \
+         that the machine's CPUs are not the bottleneck. No loss at the crowded port means that it took 150 % as well, or \
+         that the sender was held back."
+            .to_owned(),
+    );
+    Ok(())
+}
+
+fn four_places() -> Ended {
+    let text = "the congestion test is of two senders and two receivers: --tx PLACE,PLACE --rx PLACE,PLACE";
+    Failure::Words(text.to_owned()).into()
+}
