@@ -201,6 +201,10 @@ impl Sums<'_> {
         let octets = self.sent.values().map(|sent| sent.octets).sum();
         let sent = Traffic::new(self.sent.values().map(|sent| sent.frames).sum(), octets, self.seconds);
         let offered = self.intent.map(|intent| Traffic::new(intent.frames, intent.octets, intent.seconds));
+        let limited = match offered {
+            Some(offered) => generator_limit(&offered, &sent),
+            None => (sent.frames > 0 && loss.of > 0 && loss.lost == 0).then(all_it_could),
+        };
         LoadResult {
             schema: SCHEMA.to_owned(),
             offered,
@@ -221,7 +225,7 @@ impl Sums<'_> {
             errored: self.errored(),
             latency: latencies.summary(),
             latency_curve: latencies.curve(),
-            generator_limited: offered.and_then(|offered| generator_limit(&offered, &sent)),
+            generator_limited: limited,
             streams,
             ports,
         }
@@ -298,6 +302,11 @@ fn generator_limit(offered: &Traffic, sent: &Traffic) -> Option<String> {
             sent.frames, sent.seconds
         )
     })
+}
+
+/// As fast as it goes, and nothing was lost: more may be possible, but not with this generator.
+fn all_it_could() -> String {
+    "the generator was the limit: it sent as fast as it could, and nothing was lost".to_owned()
 }
 
 /// Sums of what came of streams at ports.

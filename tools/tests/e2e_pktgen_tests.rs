@@ -35,7 +35,7 @@ fn every_test_runs_in_the_engine_without_root() {
         ("latency", pair, "RFC 2544 clause 26.2", "p99_ns"),
         ("loss-curve", pair, "RFC 2544 clause 26.3", "loss_share"),
         ("back-to-back", pair, "RFC 2544 clause 26.4", "frames"),
-        ("recovery", pair, "RFC 2544 clause 26.5", "recovery_ns"),
+        ("recovery", pair, "RFC 2544 clause 26.5", "loss_free_pps"),
         ("mesh", "--mesh engine:1,engine:2,engine:3", "RFC 2889 clause 5.1", "ndr_pps"),
         ("partial-mesh", "--tx engine:1,engine:2 --rx engine:3", "RFC 2889 clauses 5.2, 5.3", "ndr_pps"),
         ("congestion", four, "RFC 2889 clause 5.5", "calm_loss"),
@@ -101,7 +101,14 @@ fn what_a_test_lacks_is_one_line() {
         ("test mesh --mesh engine:1".to_owned(), 2, "two places"),
         ("--tx engine:1 --rx lo".to_owned(), 2, "one kind only"),
         ("--tx engine:1 --rx engine:1".to_owned(), 2, "itself"),
+        (format!("{engine} --backend xdp"), 2, "--backend"),
+        (format!("{engine} --backend kernel"), 2, "one interface to one"),
+        (format!("test throughput {engine} --backend kernel"), 2, "signed frames"),
         ("compare lanyrad".to_owned(), 2, "'lanyrad' is none of"),
+        ("compare --tests mesh".to_owned(), 2, "pktgen test mesh"),
+        (format!("test mesh {engine}"), 2, "everybody sends to everybody"),
+        (format!("test partial-mesh {engine}"), 2, "several senders"),
+        (format!("test latency {engine} --rate max"), 2, "--rate max"),
     ] {
         let outcome = pktgen(&words);
         assert_eq!(outcome.code, Some(code), "{words}: {outcome:?}");

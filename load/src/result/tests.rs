@@ -74,6 +74,23 @@ fn errored_frames_count_by_themselves() {
 }
 
 #[test]
+fn all_that_goes_without_loss_is_the_generators_limit() {
+    let result = |lost: bool| {
+        let (mut tally, mut port) = (Tally::new(None, 1.0), PortTally::new(1, 0));
+        for number in 0..10 {
+            if !(lost && number == 3) {
+                port.take(&frame(0, 0, number), number);
+            }
+        }
+        tally.sent(0, 10, 600);
+        tally.port(port);
+        tally.result()
+    };
+    assert!(result(false).generator_limited.is_some_and(|sentence| sentence.contains("as fast as it could")));
+    assert_eq!(result(true).generator_limited, None);
+}
+
+#[test]
 fn a_table_of_nothing() {
     let table = Tally::new(None, 0.0).result().table();
     assert!(table.contains("offered      max"), "{table}");

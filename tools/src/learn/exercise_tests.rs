@@ -96,7 +96,18 @@ fn boundary(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
+/// A name with a line end in it is shown in one line, too.
+#[test]
+fn a_broken_name_does_not_break_the_line() {
+    let text = shipped::all().next().unwrap().text;
+    let at = text.find("id = \"").unwrap() + 6;
+    let Err(Failure::Words(why)) = read(&format!("{}\\n{}", &text[..at], &text[at..])) else { panic!("it is read") };
+    assert!(why.contains("is no name") && why.lines().count() == 1, "{why}");
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn garbage_is_refused_and_never_a_crash(text in "\\PC{0,200}") {
         prop_assert!(read(&text).is_err());

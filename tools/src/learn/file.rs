@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 
 /// No exercise is larger, octets.
 const MOST_OCTETS: u64 = 256 << 10;
@@ -52,7 +52,8 @@ impl Source {
     /// A fault at a place of the text.
     pub(super) fn fault(&self, span: Range<usize>, message: impl std::fmt::Display) -> Failure {
         let (line, column) = self.place(span.start);
-        Failure::Words(format!("{}:{line}:{column}: {message}", self.name))
+        // What is wrong may hold a line end of the file's.
+        Failure::Words(format!("{}:{line}:{column}: {}", self.name, one_line(&message.to_string())))
     }
 
     /// Line and column, both from 1, the column in characters.

@@ -110,6 +110,12 @@ struct Figure {
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     args.report.check()?;
     let subjects = subjects(&args.switches)?;
+    if let Some(test) = args.tests.iter().find(|test| !test.compares()) {
+        let text = format!(
+            "'{test}' compares nothing here, with two containers and one that listens: lanyard pktgen test {test}"
+        );
+        return Err(Failure::Words(text));
+    }
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::Work("building switches needs root: network namespaces, bridges, TAPs".to_owned()));
     }
@@ -125,7 +131,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if contenders.is_empty() {
         return Err(Failure::Work(format!("none of them can be built. {}", notes.join(" "))));
     }
-    let (figures, complete) = measure(args, &mut contenders)?;
+    let (figures, complete) = measure(args, &mut contenders, &mut notes)?;
     let names: Vec<String> = contenders.into_iter().map(|contender| contender.name).collect();
     let mut finding = compared(&names, &figures);
     finding.complete = complete;
@@ -175,7 +181,11 @@ fn stand(name: &str, subject: &'static Subject) -> Result<Contender, String> {
 }
 
 /// All rounds; whether they came to their end.
-fn measure(args: &CompareArgs, contenders: &mut [Contender]) -> Result<(Vec<Figure>, bool), Failure> {
+fn measure(
+    args: &CompareArgs,
+    contenders: &mut [Contender],
+    notes: &mut Vec<String>,
+) -> Result<(Vec<Figure>, bool), Failure> {
     let sizes: Vec<Sizes> = args.trials.sizes_or(&SIZES, args.frames.least_octets())?;
     let rounds = args.rounds.unwrap_or(if args.trials.is_quick() { 1 } else { ROUNDS });
     let mut figures = Vec::new();
@@ -190,8 +200,24 @@ fn measure(args: &CompareArgs, contenders: &mut [Contender]) -> Result<(Vec<Figu
                     frames: &args.frames,
                     paths: vec![Path { from: 0, to: 1 }],
                     settings: args.trials.settings(),
+                    unfinished: None,
                 };
-                let finding = find(*test, &mut bench, &sizes)?;
+                let finding = match find(*test, &mut bench, &sizes) {
+                    Ok(finding) => finding,
+                    Err(failure) => {
+                        note(notes, format!("Without {}, {test}: {failure}", contender.name));
+                        continue;
+                    }
+                };
+                for size in limited(&finding) {
+                    note(
+                        notes,
+                        format!(
+                            "{}, {test}, {size}: the generator was the limit; the rate is the least it may be.",
+                            contender.name
+                        ),
+                    );
+                }
                 figures.extend(of_finding(&finding, round, at));
                 if !finding.complete {
                     return Ok((figures, false));
@@ -200,6 +226,21 @@ fn measure(args: &CompareArgs, contenders: &mut [Contender]) -> Result<(Vec<Figu
         }
     }
     Ok((figures, true))
+}
+
+/// A sentence, once.
+fn note(notes: &mut Vec<String>, sentence: String) {
+    if !notes.contains(&sentence) {
+        notes.push(sentence);
+    }
+}
+
+/// The frame sizes for which the generator, not the switch, was the limit.
+fn limited(finding: &Finding) -> Vec<String> {
+    let at = |key| finding.columns.iter().position(|column| column.key == key);
+    let (Some(limit), Some(size)) = (at("generator_limit"), at("size")) else { return Vec::new() };
+    let rows = finding.rows.iter().filter(|row| row.get(limit).is_some_and(|cell| cell.shown() == "limit"));
+    rows.filter_map(|row| Some(row.get(size)?.shown())).collect()
 }
 
 /// The numbers of a finding, by test, row and column.

@@ -133,9 +133,14 @@ impl Flow {
 
     /// When its last frame was due that never came, from its beginning on; `None` where none is known to be missing.
     pub(super) fn last_lost_ns(&self, ports: &[PortTally]) -> Option<u64> {
-        let tallies = ports.iter().flat_map(PortTally::streams).filter(|(stream, _)| *stream == self.stream());
-        let last = tallies.filter_map(|(_, tally)| tally.last_missing()).max()?;
         let Source::Stream { stream, .. } = &self.source else { return None };
+        let tallies = || ports.iter().flat_map(PortTally::streams).filter(|(number, _)| *number == self.stream());
+        let highest = tallies().filter_map(|(_, tally)| tally.highest()).max();
+        // What was sent last and never came has nothing behind it that would tell.
+        let [one, to_all, _] = self.counts;
+        let tail =
+            (one.frames + to_all.frames).checked_sub(1).filter(|last| highest.is_none_or(|highest| highest < *last));
+        let last = tail.or_else(|| tallies().filter_map(|(_, tally)| tally.last_missing()).max())?;
         let each = stream.sent().wire_octets / stream.sent().all().max(1);
         self.due_ns(last, last * each)
     }

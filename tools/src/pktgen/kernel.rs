@@ -35,7 +35,7 @@ use super::layout::Layout;
 use super::options::End;
 use super::place::{Interface, Place};
 use super::report;
-use super::rig::{LEARNING, Outcome, await_stragglers, fits, say};
+use super::rig::{LEARNING, Outcome, await_stragglers, drain, fits, say};
 use super::run::{self, Ear, Listener, Progress, in_place};
 use super::teller::Teller;
 use crate::failure::Failure;
@@ -173,10 +173,12 @@ pub(super) fn run(args: &PktgenArgs) -> Result<(), Failure> {
     let rate = args.pace.rate.unwrap_or_default();
     let stream = Box::new(Stream::new(spec.clone()).map_err(words)?);
     let flow = Flow::new(Source::Stream { stream, rate }, Turn::ALONE, args.pace.count.unwrap_or(u64::MAX));
-    let whole = flow.intent(args.pace.duration, None).map(|intent| intent.frames);
+    let whole = flow.intent(args.pace.time(), None).map(|intent| intent.frames);
     let plan = Plan::new(&spec, rate, whole.or(args.pace.count), &args.kernel.options(), ends.tx.ifname());
     let plan = plan.map_err(words)?;
-    teach(&spec, &mut rx)?;
+    if !args.no_learning {
+        teach(&spec, &mut rx)?;
+    }
     let before = ends.received()?;
     let (done, tally) = drive(args, &ends, &plan, &spec, &mut rx)?;
     let received = ends.received()?.since(&before);
@@ -186,13 +188,10 @@ pub(super) fn run(args: &PktgenArgs) -> Result<(), Failure> {
 /// Every destination says something first.
 fn teach(spec: &StreamSpec, rx: &mut dyn Port) -> Result<(), Failure> {
     let refused = |error| Failure::work("the receiving interface", error);
-    say(rx, spec.destinations.mac, spec.destinations.count).map_err(refused)?;
+    // Nobody listens to signals yet: one ends this as it ends any program.
+    say(rx, spec.destinations.mac, spec.destinations.count, &AtomicBool::new(false)).map_err(refused)?;
     thread::sleep(LEARNING);
-    let mut waste = frame::Batch::with_capacity(frame::batch::BURST);
-    while rx.recv(&mut waste).map_err(refused)? > 0 {
-        waste.clear();
-    }
-    Ok(())
+    drain(rx).map_err(refused)
 }
 
 /// Let pktgen send and count what arrives, until it is over, and a little longer.
@@ -211,7 +210,7 @@ fn drive(
     let (start, began) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     let listener = KernelTally::new(plan, spec, began.as_nanos() as u64);
     let mut ears = [Ear { place: 1, queue: rx, listener }];
-    let order = Order { plan, ifname: ends.tx.ifname(), after: args.pace.duration, interrupted: &interrupted };
+    let order = Order { plan, ifname: ends.tx.ifname(), after: args.pace.time(), interrupted: &interrupted };
     let (done, received) = thread::scope(|scope| {
         let receiver = scope.spawn(|| run::receive(&mut ears, start, &progress));
         let sender = scope.spawn(|| ends.tx.inside(|| control::run(&order, &progress)));
@@ -249,7 +248,7 @@ fn report(
     let totals = Totals::of(done.devices.iter().map(|(_, report)| report));
     let took = Duration::from_secs_f64(totals.seconds.max(0.0));
     let stamped = tally.is_stamped();
-    let intent = flow.intent(args.pace.duration, done.interrupted.then_some(took));
+    let intent = flow.intent(args.pace.time(), done.interrupted.then_some(took));
     let mut all = Tally::new(intent, took.as_secs_f64());
     let octets = octets(spec, &totals, &done.sent);
     for (number, (_, report)) in (0u8..).zip(&done.devices) {
@@ -275,7 +274,7 @@ fn report(
         notes: &differences,
         pktgen: Some(&said),
     };
-    let outcome = Outcome { result, refused: totals.errors, samples: Vec::new(), last_lost: Vec::new() };
+    let outcome = Outcome { result, refused: totals.errors, overflowed: 0, samples: Vec::new(), last_lost: Vec::new() };
     args.report.run(&head, &outcome)
 }
 

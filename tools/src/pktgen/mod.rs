@@ -119,6 +119,10 @@ fn run_once(args: &PktgenArgs) -> Result<(), Failure> {
     args.report.check()?;
     let layout = args.places.layout()?;
     let replayed = args.pace.replay.as_deref().map(|file| recording(file, &args.pace)).transpose()?;
+    if replayed.is_some() && layout.paths.len() > 1 {
+        // The same frames from two senders could not be told apart.
+        return Err(Failure::Words("a recording takes one path: name one --tx and one --rx".to_owned()));
+    }
     let octets = replayed.as_ref().map(|recording| recording.longest() + FCS_OCTETS);
     let least = octets.map_or(args.frames.least_octets(), |octets| octets.clamp(64, 9216) as u32);
     let usual = Sizes::fixed(least).map_err(wrong)?;
@@ -163,7 +167,7 @@ fn load_of(args: &PktgenArgs, layout: &Layout, rig: &Rig, replayed: Option<&Arc<
         };
         orders.push(Order { from, to, flow: Flow::new(source, turn(&layout.paths, usize::from(stream)), most) });
     }
-    Ok(Load { orders, duration: args.pace.duration, teach: !args.no_learning })
+    Ok(Load { orders, duration: args.pace.time(), teach: !args.no_learning })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]

@@ -15,6 +15,9 @@ use load::walk::{Walk, mac_at};
 
 use crate::duration;
 
+/// Longer than what ends by itself takes.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// What frames are sent.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FrameArgs {
@@ -77,9 +80,9 @@ pub(crate) struct PaceArgs {
     /// Stop after so many frames of each sender
     #[arg(long, value_name = "FRAMES")]
     pub(super) count: Option<u64>,
-    /// Stop after this time
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
-    pub(super) duration: Duration,
+    /// Stop after this time; 10s if neither a count nor a capture is given
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
     /// Send the frames of a capture (pcap or pcapng) as they are
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "size", "src_mac", "dst_mac", "src_macs",
         "dst_macs", "src_ip", "dst_ip", "flows", "vlan", "broadcast", "errored"])]
@@ -90,6 +93,14 @@ pub(crate) struct PaceArgs {
     /// Send the capture so many times
     #[arg(long, value_name = "NUMBER", requires = "replay", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) rounds: u64,
+}
+
+impl PaceArgs {
+    /// The time that sending may take.
+    pub(super) fn time(&self) -> Duration {
+        let ends_by_itself = self.count.is_some() || self.replay.is_some();
+        self.duration.unwrap_or(if ends_by_itself { A_DAY } else { Duration::from_secs(10) })
+    }
 }
 
 /// One end of a flow.

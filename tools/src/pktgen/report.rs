@@ -127,8 +127,14 @@ impl ReportArgs {
     /// It may not.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let Some(file) = &self.html else { return Ok(()) };
+        let was_there = file.exists();
         let opened = fs::OpenOptions::new().create(true).append(true).open(file);
-        opened.map(drop).map_err(|error| refused(file, &error))
+        opened.map(drop).map_err(|error| refused(file, &error))?;
+        if !was_there {
+            // Nothing is left behind by what is refused later.
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use frame::{Batch, MacAddr};
 use load::FCS_OCTETS;
+use load::loss::LossShare;
 use load::result::LoadResult;
 use load::series::{Sample, Series};
 use load::stream::{Kind, Stations, Stream, StreamSpec};
@@ -53,6 +54,8 @@ struct Station {
     rx_rank: u8,
     /// Frames that the interface had dropped of those it had taken, when it was last asked.
     dropped: u64,
+    /// Frames that had found the hearing queue full, when it was last asked.
+    overflowed: u64,
     /// What sends, where something is sent from here.
     tx: Option<Sender>,
     /// What hears, and says the learning frames.
@@ -95,6 +98,8 @@ pub(super) struct Outcome {
     pub(super) result: LoadResult,
     /// Frames that the sending interfaces refused.
     pub(super) refused: u64,
+    /// Frames that came, and found the receiver's own queue full: lost by the generator, not by what is tried.
+    pub(super) overflowed: u64,
     /// How it went on.
     pub(super) samples: Vec<Sample>,
     /// Of each stream that lost something, when.
@@ -107,6 +112,14 @@ pub(super) struct LastLost {
     pub(super) stream: u8,
     /// Nanoseconds since its first frame was.
     pub(super) since_ns: u64,
+}
+
+impl Outcome {
+    /// What was lost on the way.
+    pub(super) fn loss(&self) -> LossShare {
+        let LossShare { lost, of } = self.result.loss();
+        LossShare { lost: lost.saturating_sub(self.overflowed), of }
+    }
 }
 
 impl Rig {
@@ -124,6 +137,11 @@ impl Rig {
         if engine.is_some() && layout.places.iter().any(|place| matches!(place, Place::Interface(_))) {
             return Err(Failure::Words(
                 "an engine in this process has no way to an interface: name places of one kind only".to_owned(),
+            ));
+        }
+        if engine.is_some() && leave.backend != Backend::Auto {
+            return Err(Failure::Words(
+                "the ports of an engine have a way of their own: leave --backend out".to_owned(),
             ));
         }
         let mut stations = Vec::new();
@@ -222,7 +240,13 @@ impl Rig {
         });
         let last_lost = last_lost.collect();
         done.tallies.into_iter().for_each(|tally| all.port(tally));
-        Ok(Outcome { result: all.result(), refused: done.refused, samples: done.samples, last_lost })
+        let (mut result, overflowed) = (all.result(), done.overflowed);
+        if overflowed > 0 {
+            result.generator_limited.get_or_insert_with(|| {
+                format!("the generator was the limit: {overflowed} frames came and found the receiver's own queue full")
+            });
+        }
+        Ok(Outcome { result, refused: done.refused, overflowed, samples: done.samples, last_lost })
     }
 
     /// Let every destination of a flow say something where it is.
@@ -230,17 +254,15 @@ impl Rig {
         let Some((mac, count)) = destinations(&order.flow) else { return Ok(()) };
         let Some(station) = self.stations.get_mut(order.to) else { return Ok(()) };
         let Some(rx) = &mut station.rx else { return Ok(()) };
-        say(rx.as_mut(), mac, count).map_err(|error| Failure::work(&station.place, error))
+        say(rx.as_mut(), mac, count, &self.interrupted).map_err(|error| Failure::work(&station.place, error))
     }
 
     /// What came before is not of the run.
     fn drain(&mut self) -> Result<(), Failure> {
-        let mut waste = Batch::with_capacity(frame::batch::BURST);
         for station in &mut self.stations {
             let Some(rx) = &mut station.rx else { continue };
-            while rx.recv(&mut waste).map_err(|error| Failure::work(&station.place, error))? > 0 {
-                waste.clear();
-            }
+            drain(rx.as_mut()).map_err(|error| Failure::work(&station.place, error))?;
+            station.overflowed = overflowed(rx.as_ref());
         }
         Ok(())
     }
@@ -298,6 +320,7 @@ impl Rig {
         let mut done = Done {
             took: senders.iter().map(|lane| lane.took).max().unwrap_or_default(),
             refused: senders.iter().map(|lane| lane.refused).sum(),
+            overflowed: 0,
             stopped: progress.stop.load(Ordering::Relaxed),
             samples: series.samples(),
             flows: senders.into_iter().flat_map(Lane::into_flows).collect(),
@@ -311,9 +334,13 @@ impl Rig {
         Ok(done)
     }
 
-    /// What an interface dropped of the frames it had taken was never sent.
+    /// What an interface dropped of the frames it had taken was never sent; and what came when nobody took it up was not lost
+    /// on the way.
     fn settle(&mut self, done: &mut Done) {
         for (at, station) in self.stations.iter_mut().enumerate() {
+            let overflowed = station.rx.as_deref().map_or(0, overflowed);
+            done.overflowed += overflowed - station.overflowed.min(overflowed);
+            station.overflowed = overflowed;
             let dropped = station.tx.as_mut().map_or(0, Sender::dropped);
             let mut left = dropped - station.dropped.min(dropped);
             station.dropped = dropped;
@@ -336,6 +363,7 @@ impl Rig {
 struct Done {
     took: Duration,
     refused: u64,
+    overflowed: u64,
     stopped: bool,
     samples: Vec<Sample>,
     /// With the senders' numbers.
@@ -372,8 +400,17 @@ fn open(
     engine: Option<&InProcess>,
     leave: &Leave<'_>,
 ) -> Result<Station, Failure> {
-    let station =
-        |mac, mtu| Station { place: place.clone(), mac, mtu, tx_rank: 0, rx_rank: 0, dropped: 0, tx: None, rx: None };
+    let station = |mac, mtu| Station {
+        place: place.clone(),
+        mac,
+        mtu,
+        tx_rank: 0,
+        rx_rank: 0,
+        dropped: 0,
+        overflowed: 0,
+        tx: None,
+        rx: None,
+    };
     match place {
         Place::Interface(interface) => {
             let (link, queue) = interface.open().map_err(Failure::Work)?;
@@ -400,7 +437,7 @@ fn open(
 }
 
 /// A frame from each address, to a station that is nowhere.
-pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32) -> io::Result<()> {
+pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32, interrupted: &AtomicBool) -> io::Result<()> {
     let sources = Stations { count, walk: Walk::Sequential, ..Stations::new(mac) };
     let destinations = Stations::new(NOWHERE);
     let spec = StreamSpec { kind: Kind::Plain, sources, destinations, ..StreamSpec::default() };
@@ -408,7 +445,7 @@ pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32) -> io::Result<()>
     let mut batch = Batch::with_capacity(LESSON as usize);
     let picks: Vec<u16> = (0..LESSON as u16).collect();
     let mut left = count;
-    while left > 0 {
+    while left > 0 && !interrupted.load(Ordering::Relaxed) {
         batch.clear();
         for _ in 0..left.min(LESSON) {
             if let Some(frame) = batch.push() {
@@ -422,6 +459,20 @@ pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Forget what waits at a port, for a while: hosts may say more as fast as it is read.
+pub(super) fn drain(rx: &mut dyn Port) -> io::Result<()> {
+    let (mut waste, start) = (Batch::with_capacity(frame::batch::BURST), Instant::now());
+    while rx.recv(&mut waste)? > 0 && start.elapsed() < LEARNING {
+        waste.clear();
+    }
+    Ok(())
+}
+
+/// Frames that found the port's own queue full so far.
+fn overflowed(rx: &dyn Port) -> u64 {
+    rx.losses().map_or(0, |losses| losses.overflowed())
 }
 
 /// All of them, waiting for room.

@@ -320,10 +320,11 @@ pub(super) fn receive<L: Listener>(ears: &mut [Ear<'_, L>], start: Instant, prog
             any |= !batch.is_empty();
             outcome.map_err(|error| (ear.place, error))?;
         }
+        // Whatever hosts still say to each other: nobody waits for it.
+        if progress.deaf.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         if !any {
-            if progress.deaf.load(Ordering::Relaxed) {
-                return Ok(());
-            }
             wait_for(ears).map_err(|error| (ears.first().map_or(0, |ear| ear.place), error))?;
         }
     }

@@ -42,7 +42,9 @@ impl Teller {
         (self.before, self.next) = ((sent, now), now + SAY);
         let late = Duration::from_nanos(progress.late_ns.load(Ordering::Relaxed));
         let limited = if self.paced && late > LATE { ", the generator is the limit" } else { "" };
-        let missing = sent.saturating_sub(received);
+        // The kernel's pktgen is only asked how many it has sent.
+        let expected = progress.expected.load(Ordering::Relaxed);
+        let missing = if expected == 0 { sent } else { expected }.saturating_sub(received);
         // Nobody reads standard error any more: the report still comes.
         let _ = write!(
             std::io::stderr(),

@@ -11,7 +11,7 @@ use load::rate::Rate;
 use load::search::{Search, SearchConfig, SearchResult};
 use load::size::Sizes;
 use load::stream::{Stream, StreamSpec};
-use load::{FCS_OCTETS, LoadError};
+use load::{FCS_OCTETS, LoadError, WIRE_GAP_OCTETS};
 
 use super::super::flow::{Flow, Source, Turn};
 use super::super::layout::Path;
@@ -24,8 +24,8 @@ use crate::failure::Failure;
 const LEAST_PPS: f64 = 100.0;
 /// For so long the most that the generator can send is looked for.
 const CEILING_TRIAL: Duration = Duration::from_millis(500);
-/// Longer than any trial takes that ends by its count.
-const NO_END: Duration = Duration::from_secs(600);
+/// A trial that ends by its count may take so much longer than its rate says.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// Why a test ends before its end.
 pub(in crate::pktgen) enum Ended {
@@ -56,10 +56,10 @@ pub(in crate::pktgen) struct Settings {
     pub(in crate::pktgen) repeats: u32,
     /// The width of the interval in which a search leaves a rate, as a share of it.
     pub(in crate::pktgen) width: f64,
-    /// The most that is offered, frames a second of each sender; else what the generator can send.
-    pub(in crate::pktgen) max_pps: Option<f64>,
+    /// The most that is offered, of each sender; else what the generator can send.
+    pub(in crate::pktgen) max_rate: Option<Rate>,
     /// The loss-free rate, where it is known and need not be searched.
-    pub(in crate::pktgen) known_pps: Option<f64>,
+    pub(in crate::pktgen) known_rate: Option<Rate>,
     /// The most addresses that are tried.
     pub(in crate::pktgen) most_addresses: u32,
 }
@@ -79,7 +79,10 @@ pub(in crate::pktgen) struct Trial<'a> {
 impl Trial<'_> {
     /// So many frames, however long they take.
     pub(super) fn of(count: u64, rate: Rate) -> Self {
-        Self { size: None, rate, duration: NO_END, count: Some(count), teach: false }
+        // 100 frames a second is the lowest rate there is.
+        let usual = rate.frames_per_second((64 + WIRE_GAP_OCTETS) as f64).unwrap_or(LEAST_PPS);
+        let duration = Duration::try_from_secs_f64(2.0 * count as f64 / usual).unwrap_or(SLACK).saturating_add(SLACK);
+        Self { size: None, rate, duration, count: Some(count), teach: false }
     }
 }
 
@@ -91,6 +94,8 @@ pub(in crate::pktgen) struct Bench<'a> {
     pub(in crate::pktgen) settings: Settings,
     /// What is under way, for the line of progress.
     pub(in crate::pktgen) name: String,
+    /// What a search had found that somebody ended.
+    pub(in crate::pktgen) unfinished: Option<SearchResult>,
 }
 
 impl Bench<'_> {
@@ -145,6 +150,11 @@ impl Bench<'_> {
         Trial { size: Some(size), rate, duration: self.settings.trial, count: None, teach: true }
     }
 
+    /// All that may be offered: what was asked for, or as fast as it goes.
+    pub(super) fn all(&self) -> Rate {
+        self.settings.max_rate.unwrap_or(Rate::Max)
+    }
+
     /// The number of senders.
     pub(in crate::pktgen) fn senders(&self) -> usize {
         let mut from: Vec<u8> = self.paths.iter().map(|path| path.from).collect();
@@ -155,7 +165,7 @@ impl Bench<'_> {
 
     /// The most that can be offered, frames a second of each sender: what was asked for, or what the generator can send here.
     pub(in crate::pktgen) fn ceiling(&mut self, size: &Sizes) -> Result<f64, Ended> {
-        if let Some(max) = self.settings.max_pps {
+        if let Some(max) = per_second(self.settings.max_rate, size) {
             return Ok(max);
         }
         let trial = Trial { duration: CEILING_TRIAL, ..self.trial(size, Rate::Max) };
@@ -180,9 +190,12 @@ impl Bench<'_> {
         while let Some(next) = search.next() {
             let rate = Rate::Frames(NonZeroU64::new(next.rate.round() as u64).unwrap_or(NonZeroU64::MIN));
             let trial = Trial { duration: next.duration, ..self.trial(size, rate) };
-            let outcome = self.try_with(&trial, change)?;
+            let outcome = self.try_with(&trial, change).inspect_err(|_| self.unfinished = Some(search.result()))?;
             let result = &outcome.result;
-            if result.generator_limited.is_some() {
+            if outcome.overflowed > 0 {
+                // They came: it is the receiver who was too slow.
+                search.tell(next, outcome.loss());
+            } else if result.generator_limited.is_some() {
                 search.cap(next, (result.sent.pps / self.senders() as f64).min(next.rate));
             } else {
                 search.tell(next, result.loss());
@@ -205,7 +218,7 @@ impl Bench<'_> {
 
     /// The loss-free rate: known, or searched.
     pub(in crate::pktgen) fn loss_free(&mut self, size: &Sizes) -> Result<f64, Ended> {
-        if let Some(known) = self.settings.known_pps {
+        if let Some(known) = per_second(self.settings.known_rate, size) {
             return Ok(known);
         }
         let found = self.search(size, &[0.0], &mut |_| ())?;
@@ -220,6 +233,11 @@ pub(in crate::pktgen) fn turn(paths: &[Path], path: usize) -> Turn {
     let Some(from) = paths.get(path).map(|path| path.from) else { return Turn::ALONE };
     let of_sender = |paths: &[Path]| paths.iter().filter(|path| path.from == from).count() as u32;
     Turn { nth: of_sender(&paths[..path]), of: of_sender(paths) }
+}
+
+/// A rate in frames of such a size a second.
+fn per_second(rate: Option<Rate>, size: &Sizes) -> Option<f64> {
+    rate?.frames_per_second(size.mean_octets() + WIRE_GAP_OCTETS as f64)
 }
 
 /// A rate of so many frames a second.

@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use load::rate::Rate;
 use load::size::Sizes;
 
 use super::super::flow::Turn;
@@ -25,6 +24,8 @@ const OVERLOAD: f64 = 1.1;
 const AFTER: f64 = 0.5;
 /// Streams' numbers: the overload's, and that of what follows it.
 const FLOOD: u8 = 64;
+/// So many paths can have both.
+pub(super) const MOST_PATHS: usize = FLOOD as usize;
 
 /// The longest burst without loss.
 pub(super) fn back_to_back(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Finding) -> Result<(), Ended> {
@@ -72,7 +73,7 @@ fn longest_burst(bench: &mut Bench<'_>, size: &Sizes, longest: u64) -> Result<u6
     let (mut whole, mut lossy) = (0, None);
     let mut next = LEAST_BURST.min(longest);
     loop {
-        let trial = Trial { size: Some(size), teach: true, ..Trial::of(next, Rate::Max) };
+        let trial = Trial { size: Some(size), teach: true, ..Trial::of(next, bench.all()) };
         if bench.try_once(&trial)?.result.lost == 0 {
             whole = next;
         } else {
@@ -104,11 +105,16 @@ pub(super) fn recovery(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Fin
         bench.name = format!("{name} {size}, loss-free rate");
         let loss_free = bench.loss_free(size)?;
         bench.name = format!("{name} {size}");
-        let (mut times, mut lost, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut times, mut lost, mut sent, mut limited) = (Vec::new(), Vec::new(), Vec::new(), false);
         for _ in 0..bench.settings.repeats {
             let overload = bench.settings.trial;
             let outcome = overloaded(bench, size, loss_free, overload)?;
-            times.push(recovered(&outcome));
+            if outcome.result.generator_limited.is_some() {
+                // The overload was none, or went on when it should have been over.
+                limited = true;
+            } else {
+                times.push(recovered(&outcome));
+            }
             let of_overload: Vec<_> = outcome.result.streams.iter().filter(|stream| stream.stream >= FLOOD).collect();
             let frames: u64 = of_overload.iter().map(|stream| stream.sent).sum();
             sent.push(frames as f64 / overload.as_secs_f64());
@@ -127,6 +133,11 @@ pub(super) fn recovery(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Fin
             times.last().copied().map_or(Cell::Nothing, Cell::Ns),
             Cell::Count(times.len() as u64),
         ]);
+        if limited {
+            finding
+                .notes
+                .push(format!("{size}: trials in which the generator could not send 110 % in time are left out."));
+        }
     }
     bench.name = name;
     finding.notes.push(

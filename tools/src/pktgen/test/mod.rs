@@ -23,12 +23,11 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use load::WIRE_GAP_OCTETS;
 use load::rate::Rate;
 use load::size::Sizes;
 
 use super::backend::{Backend, Wanted};
-use super::layout::PlaceArgs;
+use super::layout::{Layout, PlaceArgs};
 use super::options::FrameArgs;
 use super::report::ReportArgs;
 use super::rig::{Leave, Rig};
@@ -40,8 +39,8 @@ use finding::Finding;
 /// Frame sizes of RFC 2544 clause 9.1, and those of a quick run.
 const SIZES: [u32; 7] = [64, 128, 256, 512, 1024, 1280, 1518];
 const QUICK_SIZES: [u32; 3] = [64, 512, 1518];
-/// The largest frame that is sent, with FCS: what XDP live frames have to have room for.
-const LARGEST: u32 = 1518;
+/// The largest frame that is sent, with FCS, a giant too: what XDP live frames have to have room for.
+const LARGEST: u32 = 1523;
 /// Trials, how often, and to which width: usually, and in a quick run.
 const USUAL: (Duration, u32, f64) = (Duration::from_secs(5), 10, 0.005);
 const QUICK: (Duration, u32, f64) = (Duration::from_millis(500), 3, 0.05);
@@ -118,6 +117,11 @@ impl Name {
         }
     }
 
+    /// Can it be done with two containers and a third that listens, and is what it finds a figure in its rows?
+    pub(super) const fn compares(self) -> bool {
+        !matches!(self, Self::Mesh | Self::PartialMesh | Self::Congestion | Self::Learning)
+    }
+
     /// Do the receivers send, too?
     const fn answers(self) -> bool {
         matches!(self, Self::Caching | Self::Learning)
@@ -184,14 +188,12 @@ impl TrialArgs {
     /// What the trials are.
     pub(super) fn settings(&self) -> Settings {
         let (trial, repeats, width) = if self.quick { QUICK } else { USUAL };
-        // Bits a second become frames by the smallest size: a search for larger ones begins too high and comes down.
-        let of_rate = |rate: Rate| rate.frames_per_second((64 + WIRE_GAP_OCTETS) as f64);
         Settings {
             trial: self.trial.unwrap_or(trial).max(Duration::from_millis(50)),
             repeats: self.repeats.unwrap_or(repeats),
             width: self.width.map_or(width, |millionths| (f64::from(millionths) / 1e6).clamp(1e-4, 0.5)),
-            max_pps: self.max_rate.and_then(of_rate),
-            known_pps: self.rate.and_then(of_rate),
+            max_rate: self.max_rate.filter(|rate| *rate != Rate::Max),
+            known_rate: self.rate,
             most_addresses: self.most_addresses,
         }
     }
@@ -223,6 +225,29 @@ pub(crate) struct TestArgs {
     report: ReportArgs,
 }
 
+impl TestArgs {
+    /// Is this a layout for that test?
+    fn check(&self, layout: &Layout) -> Result<(), Failure> {
+        let wrong = |text: &str| Err(Failure::Words(text.to_owned()));
+        let (places, paths) = (layout.places.len(), layout.paths.len());
+        if self.trials.rate == Some(Rate::Max) {
+            return wrong("--rate max is no loss-free rate: leave it out, and it is searched");
+        }
+        match self.name {
+            Name::Mesh if paths < 2 || paths != places * (places - 1) => {
+                wrong("in a full mesh everybody sends to everybody: --mesh PLACE,PLACE,...")
+            }
+            Name::PartialMesh if paths < 2 => {
+                wrong("a partial mesh has several senders or several receivers: --tx PLACE,PLACE or --rx PLACE,PLACE")
+            }
+            Name::Recovery if paths > bursts::MOST_PATHS => {
+                wrong("a recovery test has 64 paths at most: name fewer places")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Run it.
 ///
 /// # Errors
@@ -230,7 +255,9 @@ pub(crate) struct TestArgs {
 pub(crate) fn run(args: &TestArgs) -> Result<(), Failure> {
     args.report.check()?;
     let layout = args.places.layout()?;
-    let largest = Sizes::fixed(LARGEST).map_err(|error| Failure::Words(error.to_string()))?;
+    args.check(&layout)?;
+    let largest = args.trials.sizes.iter().map(Sizes::largest).max().unwrap_or(0).max(LARGEST as usize);
+    let largest = Sizes::fixed(largest as u32).map_err(|error| Failure::Words(error.to_string()))?;
     let backend = args.places.backend;
     if backend == Backend::Kernel {
         let text = "the standard tests need signed frames, which the kernel's pktgen does not send: --backend socket";
@@ -241,7 +268,8 @@ pub(crate) fn run(args: &TestArgs) -> Result<(), Failure> {
     let sizes = args.trials.sizes(args.frames.least_octets())?;
     let name = args.name.to_string();
     let paths = layout.paths.clone();
-    let mut bench = Bench { rig: &mut rig, frames: &args.frames, paths, settings: args.trials.settings(), name };
+    let mut bench =
+        Bench { rig: &mut rig, frames: &args.frames, paths, settings: args.trials.settings(), name, unfinished: None };
     let finding = find(args.name, &mut bench, &sizes)?;
     args.report.finding(&finding, &format!("{}, by {}", layout.words(), rig.backend()))
 }
@@ -269,7 +297,7 @@ pub(super) fn find(name: Name, bench: &mut Bench<'_>, sizes: &[Sizes]) -> Result
         Name::BackToBack => bursts::back_to_back(bench, sizes, &mut finding),
         Name::Recovery => bursts::recovery(bench, sizes, &mut finding),
         Name::Caching => addresses::capacity(bench, &mut finding),
-        Name::Learning => addresses::learning_rate(bench, &mut finding),
+        Name::Learning => addresses::learning_rate(bench, sizes, &mut finding),
         Name::Errored => faults::errored(bench, sizes, &mut finding),
         Name::Congestion => faults::congestion(bench, sizes, &mut finding),
     };
@@ -283,6 +311,17 @@ pub(super) fn find(name: Name, bench: &mut Bench<'_>, sizes: &[Sizes]) -> Result
         Ok(()) => {}
         Err(Ended::Interrupted) => {
             finding.complete = false;
+            if let Some(search) = bench.unfinished.take() {
+                for goal in &search.goals {
+                    let shown = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
+                    let (lower, upper, loss) = (shown(goal.lower), shown(goal.upper), goal.goal * 100.0);
+                    let name = &bench.name;
+                    finding.notes.push(format!(
+                        "{name}: at most {loss} % lost at {lower}, more at {upper} frames a second, so far."
+                    ));
+                }
+                finding.searches.push((bench.name.clone(), search));
+            }
             finding.notes.push("Interrupted: this is what was found by then.".to_owned());
         }
         Err(Ended::Failed(failure)) => return Err(failure),

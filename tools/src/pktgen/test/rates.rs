@@ -6,7 +6,6 @@
 //! Not done: RFC 2544's 60 s and 120 s a trial unless `--trial` says so; line rates, which virtual links do not have: the most
 //! that is offered is what the generator can send.
 
-use load::rate::Rate;
 use load::search::{GoalResult, SearchResult};
 use load::size::Sizes;
 
@@ -113,7 +112,7 @@ pub(super) fn loss_curve(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut F
         for step in (1..=STEPS).rev() {
             let load = f64::from(step) / f64::from(STEPS);
             bench.name = format!("{name} {size} at {:.0} %", load * 100.0);
-            let rate = if step == STEPS && bench.settings.max_pps.is_none() { Rate::Max } else { pps(most * load) };
+            let rate = if step == STEPS { bench.all() } else { pps(most * load) };
             let result = bench.try_once(&bench.trial(size, rate))?.result;
             let offered = result.offered.map_or(result.sent.pps, |offered| offered.pps);
             finding.rows.push(vec![
@@ -217,7 +216,7 @@ pub(super) fn forward_pressure(bench: &mut Bench<'_>, sizes: &[Sizes], finding: 
     let name = bench.name.clone();
     for size in sizes {
         bench.name = format!("{name} {size}, all that goes");
-        let all = bench.try_once(&bench.trial(size, Rate::Max))?.result;
+        let all = bench.try_once(&bench.trial(size, bench.all()))?.result;
         let mut best = (all.received.pps, all.sent.pps);
         let each = all.sent.pps / bench.senders() as f64;
         for step in (1..STEPS).rev() {
