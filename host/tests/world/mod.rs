@@ -24,8 +24,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// and one that is not.
 pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 
+/// What installs the programs that tests need, for whoever has none of them.
+const INSTALLER: &str = include_str!("../../../tools/test");
+
 /// May this test run here? If not, it says so; where nothing may be skipped that is a failure.
 pub(crate) fn ready(test: &str, programs: &[&str]) -> bool {
+    let unknown = programs.iter().find(|program| !INSTALLER.contains(&format!("\"{program} ")));
+    assert_eq!(unknown, None, "{test} needs a program that tools/test does not install");
     let there = |program: &&&str| {
         ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().any(|f| fs::exists(format!("{f}/{program}")).unwrap())
     };

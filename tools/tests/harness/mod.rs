@@ -41,8 +41,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The program under test.
 pub(crate) const LANYARD: &str = env!("CARGO_BIN_EXE_lanyard");
 
+/// What installs the programs that tests need, for whoever has none of them.
+const INSTALLER: &str = include_str!("../../test");
+
 /// May this test run here? If not, it says so; where nothing may be skipped that is a failure.
 pub(crate) fn ready(test: &str, programs: &[&str]) -> bool {
+    let unknown = programs.iter().find(|program| !INSTALLER.contains(&format!("\"{program} ")));
+    assert_eq!(unknown, None, "{test} needs a program that tools/test does not install");
     let missing = if nix::unistd::geteuid().is_root() {
         let found = |program: &&&str| !Command::new("which").arg(program).output().is_ok_and(|o| o.status.success());
         programs.iter().find(found).map(|program| (*program).to_owned())
