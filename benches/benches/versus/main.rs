@@ -57,6 +57,10 @@
 //! moderate interrupts), 15.8 with `IFF_NAPI`, 16.2 with two queues and threads. Octets a burst before it is sent, four
 //! streams through the whole switch: 64 KiB 11.1 Gb/s, 128 KiB 13.1, 512 KiB 15.2, 4 MiB 16.0.
 //!
+//! A worker that gives way before each look, ratio to one that does not, medians of 5 rounds of 1 s in turn on a busy machine
+//! (2026-11-22): veth 60 octets 2.1, four streams 1.1, TAP 0.9 and 1.2, round trips 1.0 and 1.1. Through `pktgen` at 100,000
+//! frames a second, with a sender that gives way, too: p50 0.7 ms instead of 30 ms.
+//!
 //! The length of the TAP's queue, in a noisier run of 4 rounds: 100, 1,000 (the kernel's) and 5,000 frames gave 1.15, 0.90
 //! and 0.80 small frames (ranges overlap) and no difference for the rest; it stays as the kernel has it.
 //!

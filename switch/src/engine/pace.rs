@@ -7,10 +7,15 @@
 //!   the next frame to wait for. Looking then took a third of the throughput of four streams on two CPUs.
 //! - Only while it is of use: when fewer than a quarter of the looks have found a frame, there are none for [`PAUSE_NS`].
 //!
+//! Before each look the worker gives way (`sched_yield(2)`): whoever waits for its CPU is often the very one for whom it has just
+//! written frames. Where CPUs are few, looking without that kept the receiver waiting for milliseconds (see `versus`). If that
+//! takes longer than [`LONG_NS`], somebody has work to do, and a worker that sleeps is woken before that is done; so it looks no
+//! more for [`PAUSE_NS`].
+//!
 //! So a port that is idle costs nothing, and one with a frame every 100 us at most a twentieth of a CPU. All means forget
 //! quickly (the newest value counts for an eighth). What else was tried stands in the head of the benchmark `versus`.
 //!
-//! Not done: asking whether the CPU is needed elsewhere.
+//! Not done: knowing whether somebody waits before giving way, which would spare the call where nobody does.
 
 /// How long a worker looks for the next frame, nanoseconds.
 const LOOK_NS: u64 = 50_000;
@@ -23,6 +28,9 @@ const SMALL_OCTETS: u64 = 4096;
 
 /// How long a worker sleeps at once after its looks have been of no use, nanoseconds.
 const PAUSE_NS: u64 = 10_000_000;
+
+/// When somebody else has had the CPU for so long, it is needed there, nanoseconds.
+const LONG_NS: u64 = 500_000;
 
 /// A share of looks, in 1/1024, below which they are of no use.
 const OF_USE: u64 = 256;
@@ -84,6 +92,13 @@ impl Pace {
         self.looking
     }
 
+    /// Before a look somebody else had the CPU, from one time to the other.
+    pub(super) fn gave_way(&mut self, from: u64, until: u64) {
+        if until.saturating_sub(from) >= LONG_NS {
+            (self.looking, self.paused_until) = (false, until + PAUSE_NS);
+        }
+    }
+
     fn end_of_look(&mut self, found: bool, now: u64) {
         if std::mem::take(&mut self.looking) {
             self.found = (self.found * 7 + if found { 1024 } else { 0 }) / 8;
@@ -121,6 +136,19 @@ mod tests {
         assert!(share_of_looking(&mut pace, 3_000_000_000, 1_000_000, 100) < 1, "seldom");
         assert!(share_of_looking(&mut pace, 4_000_000_000, 40_000, 100) > 80, "used to them again");
         assert!(share_of_looking(&mut pace, 5_000_000_000, 15_000, 40_000) < 20, "large");
+    }
+
+    #[test]
+    fn where_the_cpu_is_needed_nobody_looks() {
+        let mut pace = Pace::new();
+        let end = 1_000_000_000 + 99 * 15_000;
+        share_of_looking(&mut pace, 1_000_000_000, 15_000, 100);
+        pace.gave_way(end, end + LONG_NS - 1);
+        assert!(pace.looks(end + 1_000), "the receiver took its frames");
+        pace.gave_way(end + 1_000, end + 1_000 + LONG_NS);
+        let later = end + 10_000 + LONG_NS;
+        assert!(share_of_looking(&mut pace, later, 15_000, 100) < 10, "until the pause is over");
+        assert!(share_of_looking(&mut pace, later + PAUSE_NS, 15_000, 100) > 90);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
@@ -123,7 +124,7 @@ impl Worker {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while !self.stopped {
-            let at_once = !self.ready.is_empty() || self.pace.looks(self.shared.clock.nanos());
+            let at_once = !self.ready.is_empty() || self.looks();
             let timeout = if at_once { Some(Duration::ZERO) } else { self.time_left() };
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -145,6 +146,17 @@ impl Worker {
             self.keep_time();
             self.serve_lines();
         }
+    }
+
+    /// Is there to be another look rather than sleep? Others who wait for the CPU go first.
+    fn looks(&mut self) -> bool {
+        let now = self.shared.clock.nanos();
+        let looks = self.pace.looks(now);
+        if looks {
+            thread::yield_now();
+            self.pace.gave_way(now, self.shared.clock.nanos());
+        }
+        looks
     }
 
     fn mark_ready(&mut self, port: PortId) {
