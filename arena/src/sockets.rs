@@ -15,11 +15,16 @@ pub struct Counted {
 
 /// The counters of the interface `name` in the text of `net/dev`.
 pub fn counted(dev: &str, name: &str) -> Option<Counted> {
+    let [_, received, _, _, _, _, _, _, _, sent, _, dropped] = counters(dev, name)?;
+    Some(Counted { received, sent, offered: sent.checked_add(dropped)? })
+}
+
+/// The same as they stand there: octets, frames, errors, dropped, fifo, frame, compressed, multicast of what came; then octets,
+/// frames, errors, dropped of what left.
+pub fn counters(dev: &str, name: &str) -> Option<[u64; 12]> {
     let (_, rest) = dev.lines().filter_map(|line| line.split_once(':')).find(|(found, _)| found.trim() == name)?;
-    // bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop ..
     let fields: Vec<u64> = rest.split_whitespace().map_while(|word| word.parse().ok()).collect();
-    let sent = *fields.get(9)?;
-    Some(Counted { received: *fields.get(1)?, sent, offered: sent.checked_add(*fields.get(11)?)? })
+    fields.first_chunk().copied()
 }
 
 /// Does something listen at TCP `port`, by the text of `net/tcp` or `net/tcp6`?

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use forwarding::MacTableConfig;
 use frame::batch::BURST;
-use frame::{Batch, NetworkId, PortId};
+use frame::{Batch, PortId};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use ports::memory::{self, MemoryPeer, MemoryQueue};
 use ports::{Port, Sent};
-use switch::engine::{Engine, NetworkTables, NetworkView, PortView, Snapshot};
+use switch::engine::{Engine, NetworkTables, Snapshot};
 
 use super::ALLOCATOR;
 use super::traffic::{Stream, Traffic};
@@ -27,7 +27,8 @@ use super::traffic::{Stream, Traffic};
 const RING: usize = 2 * BURST;
 /// Without an arrival for so long, frames are lost.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LAN: NetworkId = NetworkId(0);
+/// What the network lets through, octets without the Ethernet header.
+const MTU: usize = 1500;
 
 /// What one run came to.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +144,7 @@ impl Rig {
             }
             engine.attach(PortId(port), queues);
         }
-        engine.publish(snapshot(Arc::clone(&tables), ports));
+        engine.publish(Snapshot::of_one_network(Arc::clone(&tables), ports, MTU));
         let rig = Self { engine, tables, traffic, orders };
         rig.teach()?;
         Ok(rig)
@@ -232,26 +233,4 @@ fn played(port: u16, stream: Option<Stream>, orders: &Arc<Orders>) -> io::Result
     let (mut queues, peer) = memory::pair(&format!("m{port}"), 1, RING, true)?;
     let queue = queues.pop().ok_or(io::ErrorKind::NotFound)?;
     Ok(Played { queue, peer, stream, orders: Arc::clone(orders) })
-}
-
-/// One network, of which every port is a member, and no gateway.
-fn snapshot(tables: Arc<NetworkTables>, ports: u16) -> Snapshot {
-    let view = NetworkView {
-        id: LAN,
-        tables,
-        members: (0..ports).map(PortId).collect(),
-        mtu: 1500,
-        forward_reserved: false,
-        suppress_arp: false,
-        subnet: None,
-        gateway: None,
-        host_gateway: None,
-        icc: true,
-        peers: Vec::new(),
-        hub: false,
-    };
-    let mut snapshot = Snapshot::default();
-    snapshot.networks.push(Some(Arc::new(view)));
-    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN, guard: None })).collect();
-    snapshot
 }

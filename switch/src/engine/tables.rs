@@ -37,6 +37,28 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// One network, 0, of which the first `ports` ports are members; frames of up to `mtu` octets, no gateway, no guard: a
+    /// switch and nothing else.
+    pub fn of_one_network(tables: Arc<NetworkTables>, ports: u16, mtu: usize) -> Self {
+        let id = NetworkId(0);
+        let view = NetworkView {
+            id,
+            tables,
+            members: (0..ports).map(PortId).collect(),
+            mtu,
+            forward_reserved: false,
+            suppress_arp: false,
+            subnet: None,
+            gateway: None,
+            host_gateway: None,
+            icc: true,
+            peers: Vec::new(),
+            hub: false,
+        };
+        let ports = (0..ports).map(|_| Some(PortView { network: id, guard: None })).collect();
+        Self { networks: vec![Some(Arc::new(view))], ports, ..Self::default() }
+    }
+
     /// The same with a route to each network that has a gateway.
     #[must_use]
     pub(super) fn with_routes(mut self) -> Self {
