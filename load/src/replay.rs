@@ -1,11 +1,10 @@
 //! How are recorded frames sent again, and known again? As they were recorded: nothing is written into them, so they have no
-//! signature. What comes is found by its octets; the n-th arrival of the same octets is taken for the n-th time they were sent.
+//! signature. What comes is found by its octets ([`find`]).
 //!
 //! Each has a number, as a stream's frames have: its place in the recording, counted on through all rounds. From the number
 //! follows when it was due, so that latency is told as it is for signed frames.
 //!
-//! Not done: a frame that is changed on the way (routed, tagged) is foreign to its receiver, and counts as lost. In a recording
-//! that is sent more than once a duplicate looks like the next round's frame until the end, where it is counted as surplus.
+//! Not done: a frame that is changed on the way (routed, tagged) is foreign to its receiver, and counts as lost.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -18,6 +17,10 @@ use frame::{Frame, MacAddr, OffloadHeader};
 
 use crate::signature::MOST_NUMBER;
 use crate::{FCS_OCTETS, LoadError, Rate, WIRE_GAP_OCTETS};
+
+mod find;
+
+pub use find::{Finder, Found};
 
 /// The longest frame that is sent again, octets without FCS: what a frame's buffer is sure to hold.
 const MOST_OCTETS: usize = 65_535;
@@ -114,10 +117,16 @@ impl Recording {
         self.frames.len() as u64
     }
 
-    /// The mean octets of a frame, without FCS.
-    pub fn mean_octets(&self) -> f64 {
-        let wire = self.wire.last().copied().unwrap_or_default() as f64;
-        wire / self.frames() as f64 - (FCS_OCTETS + WIRE_GAP_OCTETS) as f64
+    /// Octets of the first so many frames, without FCS.
+    pub fn octets(&self, frames: u64) -> u64 {
+        self.wire_octets(frames).saturating_sub(frames.saturating_mul((FCS_OCTETS + WIRE_GAP_OCTETS) as u64))
+    }
+
+    /// What they take of a wire.
+    fn wire_octets(&self, frames: u64) -> u64 {
+        let whole = self.wire.last().copied().unwrap_or_default();
+        let rest = self.wire[(frames % self.frames()) as usize];
+        (frames / self.frames()).saturating_mul(whole).saturating_add(rest)
     }
 
     /// Octets of the longest frame, without FCS.
@@ -129,10 +138,7 @@ impl Recording {
     pub fn due_ns(&self, number: u64) -> Option<u64> {
         let (round, index) = (number / self.frames(), (number % self.frames()) as usize);
         match self.pace {
-            Pace::At(rate) => {
-                let whole = self.wire.last().copied().unwrap_or_default();
-                rate.due_ns(number, round.saturating_mul(whole).saturating_add(self.wire[index]))
-            }
+            Pace::At(rate) => rate.due_ns(number, self.wire_octets(number)),
             Pace::Recorded(Speed(speed)) => {
                 let own = u128::from(round) * u128::from(self.round_ns) + u128::from(self.frames[index].at_ns);
                 Some(u64::try_from(own * THOUSAND / u128::from(speed.get())).unwrap_or(u64::MAX))
@@ -199,47 +205,6 @@ impl Replay {
     }
 }
 
-/// Finds recorded frames again, at one port.
-#[derive(Clone, Debug)]
-pub struct Finder {
-    recording: Arc<Recording>,
-    rounds: u64,
-    /// How often these octets came.
-    seen: HashMap<u64, u64>,
-}
-
-/// A frame that was found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found {
-    /// Its number.
-    pub number: u64,
-    /// When it was due, nanoseconds since the start; `None` for at once.
-    pub due_ns: Option<u64>,
-    /// It goes to a group: to all ports.
-    pub to_all: bool,
-}
-
-impl Finder {
-    /// For a recording that is sent so many times.
-    pub fn new(recording: Arc<Recording>, rounds: u64) -> Self {
-        Self { recording, rounds, seen: HashMap::new() }
-    }
-
-    /// Which frame is that? `None`: none of the recording. One that came more often than it was sent has the number of the
-    /// last time.
-    pub fn find(&mut self, octets: &[u8]) -> Option<Found> {
-        let hash = hash(octets);
-        let places = self.recording.places.get(&hash)?;
-        let count = self.seen.entry(hash).or_default();
-        let (each, most) = (places.len() as u64, (places.len() as u64).saturating_mul(self.rounds).max(1));
-        let nth = (*count).min(most - 1);
-        *count += 1;
-        let place = places.get((nth % each) as usize)?;
-        let number = nth / each * self.recording.frames() + u64::from(*place);
-        Some(Found { number, due_ns: self.recording.due_ns(number), to_all: is_group(octets) })
-    }
-}
-
 fn is_group(octets: &[u8]) -> bool {
     octets.first_chunk().is_some_and(|octets| MacAddr(*octets).is_group())
 }
@@ -303,36 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_octets_are_told_apart_by_their_order() {
-        let all = own(&[(0, 2), (10_000, 4), (20_000, 2)]);
-        let mut finder = Finder::new(Arc::clone(&all), 2);
-        let numbers: Vec<_> =
-            [2, 4, 2, 2, 4, 2, 2].map(|octet| finder.find(&[octet; 60]).unwrap().number).into_iter().collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 5], "the last one is the seventh of six");
-        assert_eq!(finder.find(&[9; 60]), None);
-        assert!(!own(&[(0, 2)]).frames.is_empty() && is_group(&[1; 14]));
+    fn octets_are_those_of_the_frames_before() {
+        let of = |octets: usize| RecordedFrame { at_ns: 0, octets: vec![0; octets] };
+        let all = Recording::new(vec![of(60), of(100)], Pace::Recorded(Speed::OWN)).unwrap();
+        assert_eq!([0, 1, 2, 3, 5].map(|frames| all.octets(frames)), [0, 60, 160, 220, 380]);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        /// Whatever is recorded: all that is sent is found, each frame once, in order, and due when it was sent.
-        #[test]
-        fn what_is_sent_is_found(frames in prop::collection::vec((0u64..1_000_000, 0u8..4), 1..40), rounds in 1u64..4) {
-            let all = own(&frames);
-            let (mut replay, mut finder) = (Replay::new(Arc::clone(&all), rounds), Finder::new(Arc::clone(&all), rounds));
-            let (mut number, mut last, mut frame) = (0, 0, Frame::empty());
-            while !replay.is_over() {
-                let due = replay.next_due().unwrap();
-                prop_assert!(due >= last);
-                let to_all = replay.write(&mut frame);
-                let found = finder.find(frame.octets()).unwrap();
-                prop_assert_eq!(found, Found { number, due_ns: Some(due), to_all });
-                (number, last) = (number + 1, due);
-            }
-            prop_assert_eq!(number, frames.len() as u64 * rounds);
-            prop_assert_eq!(all.due_before(last + 1, number), Some(number));
-        }
 
         #[test]
         fn garbage_is_no_speed(text in "\\PC{0,14}|[0-9.x]{0,14}") {

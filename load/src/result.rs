@@ -8,7 +8,7 @@
 //! | `offered` | what the given rate makes of the given time; null when sending was as fast as possible |
 //! | `sent` | what was sent, over the time that sending took |
 //! | `received` | what came in its place, each number once a port, from the first arrival to the last |
-//! | ...`.frames` `.octets` `.seconds` `.pps` `.wire_bps` | of these three; the wire's bits include FCS, preamble and gap |
+//! | ...`.frames` `.octets` `.seconds` `.pps` `.wire_bps` | of these three; the wire's bits include FCS, preamble and gap; the received rates are null when all came at one moment |
 //! | `expected` | frames that should have come out: a flooded one counts once for each port, an errored one not at all |
 //! | `lost` `loss_share` | expected and not received; a damaged, misdelivered or too old frame is lost as well |
 //! | `loss_error` | `one_frame`: the least step; `low`, `high`: the 95 % interval (see [`loss`](crate::loss)) |
@@ -18,7 +18,7 @@
 //! | `misdelivered` | came out of a port that is not theirs |
 //! | `damaged` `foreign` `too_old` | not as sent; not of this run; too late to be told from duplicates |
 //! | `errored` | errored frames that were sent, and those of them that came out of any port; null when none were sent |
-//! | `latency` | from the intended time of sending, see [`latency`](crate::latency); null when nothing came |
+//! | `latency` | from the intended time of sending, see [`latency`](crate::latency); null when nothing came whose time is known |
 //! | `latency_curve` | latency by percentile: pairs of a share and ns, from the least to the greatest; empty when nothing came |
 //! | `generator_limited` | a sentence, when the generator and not the switch was the limit; else null |
 //! | `streams` `ports` | the same for each stream and for each receiving port, where it makes sense there |
@@ -46,16 +46,64 @@ pub use table::{aligned, percent, time};
 pub const SCHEMA: &str = "lanyard.load/1";
 /// The share of the intended rate that a generator may miss before it is called the limit.
 const GENERATOR_MAY_MISS: f64 = 0.01;
+/// A generator that is done so much later than it should be was kept for a moment, and is not the limit.
+const MAY_BE_LATE_S: f64 = 0.01;
 
-/// What the given rate makes of the given time.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// What the given rate makes of the given time: of all of it, or of the part until somebody ended the run.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Intent {
     /// Frames.
     pub frames: u64,
     /// Their octets, without FCS.
     pub octets: u64,
-    /// The time they should take.
+    /// The time they should take, from the start of the run.
     pub seconds: f64,
+    /// Of several flows, the one that fell the shortest of what was due of it, if one did: in the sum of all, others may
+    /// hide it.
+    pub short: Option<Shortfall>,
+}
+
+/// Fewer frames were sent than were due.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Shortfall {
+    /// Frames that were due in the time that sending took.
+    pub due: f64,
+    /// Frames that were sent.
+    pub sent: u64,
+    /// That time.
+    pub seconds: f64,
+}
+
+impl Intent {
+    /// So many frames with so many octets, without FCS, in so many seconds.
+    pub fn new(frames: u64, octets: u64, seconds: f64) -> Self {
+        Self { frames, octets, seconds, short: None }
+    }
+
+    /// How much is missing where so many frames were sent, the last of them so long after the start: by frames alone where all
+    /// was sent in time; in more time, more is due. `None` for no more than one frame, or a hundredth.
+    pub fn shortfall(&self, sent: u64, seconds: f64) -> Option<Shortfall> {
+        let late = seconds - self.seconds > MAY_BE_LATE_S && self.seconds > 0.0;
+        let due = self.frames as f64 * if late { seconds / self.seconds } else { 1.0 };
+        let missing = due - sent as f64;
+        (missing > 1.0 && missing > due * GENERATOR_MAY_MISS).then_some(Shortfall { due, sent, seconds })
+    }
+}
+
+impl Shortfall {
+    /// The share of what was due that was sent, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.sent as f64 / self.due
+    }
+
+    /// In words; `of` says of which frames.
+    fn sentence(&self, of: &str) -> String {
+        let Self { due, sent, seconds } = self;
+        let share = self.share() * 100.0;
+        format!(
+            "the generator was the limit: {of}it sent {sent} of the {due:.0} frames due in {seconds:.3} s ({share:.1} %)"
+        )
+    }
 }
 
 /// Frames over a time.
@@ -76,18 +124,40 @@ pub struct Traffic {
 impl Traffic {
     /// So many in so many seconds.
     pub fn new(frames: u64, octets: u64, seconds: f64) -> Self {
-        Self::rated(frames, octets, seconds, 1.0)
+        let per_second = if seconds > 0.0 { 1.0 / seconds } else { 0.0 };
+        let wire_bps = wire_bits(frames, octets) * per_second;
+        Self { frames, octets, seconds, pps: frames as f64 * per_second, wire_bps }
     }
+}
 
-    /// Between the first arrival and the last there is one frame less than came.
-    fn arrived(frames: u64, octets: u64, seconds: f64) -> Self {
-        Self::rated(frames, octets, seconds, frames.saturating_sub(1) as f64 / frames.max(1) as f64)
-    }
+/// Bits of a wire that frames take.
+fn wire_bits(frames: u64, octets: u64) -> f64 {
+    (octets as f64 + frames as f64 * (FCS_OCTETS + WIRE_GAP_OCTETS) as f64) * 8.0
+}
 
-    fn rated(frames: u64, octets: u64, seconds: f64, counted: f64) -> Self {
-        let per_second = if seconds > 0.0 { counted / seconds } else { 0.0 };
-        let wire = octets as f64 + frames as f64 * (FCS_OCTETS + WIRE_GAP_OCTETS) as f64;
-        Self { frames, octets, seconds, pps: frames as f64 * per_second, wire_bps: wire * 8.0 * per_second }
+/// Frames that came. What came all at one moment, a single frame too, has no rate.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Arrived {
+    /// Frames.
+    pub frames: u64,
+    /// Their octets, without FCS.
+    pub octets: u64,
+    /// From the first one to the last.
+    pub seconds: f64,
+    /// Frames a second.
+    pub pps: Option<f64>,
+    /// Bits a second of a wire: with FCS, preamble, start delimiter and gap.
+    pub wire_bps: Option<f64>,
+}
+
+impl Arrived {
+    /// So many in so many seconds. Between the first arrival and the last there is one frame less than came.
+    pub fn new(frames: u64, octets: u64, seconds: f64) -> Self {
+        let counted = frames.saturating_sub(1) as f64 / frames.max(1) as f64;
+        let per_second = if frames == 0 { Some(0.0) } else { (seconds > 0.0).then(|| counted / seconds) };
+        let (pps, wire_bps) = (frames as f64, wire_bits(frames, octets));
+        let rated = |count: f64| per_second.map(|per_second| count * per_second);
+        Self { frames, octets, seconds, pps: rated(pps), wire_bps: rated(wire_bps) }
     }
 }
 
@@ -115,7 +185,7 @@ pub struct StreamResult {
 #[allow(missing_docs, reason = "the keys are explained in the head of the file")]
 pub struct PortResult {
     pub port: u8,
-    pub received: Traffic,
+    pub received: Arrived,
     pub duplicates: u64,
     pub reordered: u64,
     pub reordering_extent: u64,
@@ -141,7 +211,7 @@ pub struct LoadResult {
     pub schema: String,
     pub offered: Option<Traffic>,
     pub sent: Traffic,
-    pub received: Traffic,
+    pub received: Arrived,
     pub expected: u64,
     pub lost: u64,
     pub loss_share: f64,
@@ -201,8 +271,8 @@ impl Sums<'_> {
         let octets = self.sent.values().map(|sent| sent.octets).sum();
         let sent = Traffic::new(self.sent.values().map(|sent| sent.frames).sum(), octets, self.seconds);
         let offered = self.intent.map(|intent| Traffic::new(intent.frames, intent.octets, intent.seconds));
-        let limited = match offered {
-            Some(offered) => generator_limit(&offered, &sent),
+        let limited = match &self.intent {
+            Some(intent) => generator_limit(intent, &sent),
             None => (sent.frames > 0 && loss.of > 0 && loss.lost == 0).then(all_it_could),
         };
         LoadResult {
@@ -290,18 +360,10 @@ fn port_result(port: &PortTally, counts: &Counts, latencies: &Latencies) -> Port
     }
 }
 
-/// A sentence if the generator missed the rate by more than a hundredth, and by more than one frame.
-fn generator_limit(offered: &Traffic, sent: &Traffic) -> Option<String> {
-    // Over the time that sending took: one that was ended early is no slower for it, one that took longer is.
-    let due = offered.pps * sent.seconds;
-    let missing = due - sent.frames as f64;
-    (missing > 1.0 && missing > due * GENERATOR_MAY_MISS).then(|| {
-        let share = sent.frames as f64 / due * 100.0;
-        format!(
-            "the generator was the limit: it sent {} of the {due:.0} frames due in {:.3} s ({share:.1} %)",
-            sent.frames, sent.seconds
-        )
-    })
+/// A sentence if the generator missed the rate by more than a hundredth, and by more than one frame: in all, or in one flow.
+fn generator_limit(intent: &Intent, sent: &Traffic) -> Option<String> {
+    let whole = intent.shortfall(sent.frames, sent.seconds).map(|short| short.sentence(""));
+    whole.or_else(|| Some(intent.short?.sentence("of one flow ")))
 }
 
 /// As fast as it goes, and nothing was lost: more may be possible, but not with this generator.
@@ -364,8 +426,8 @@ impl Counts {
         self.last_ns = self.last_ns.max(other.last_ns);
     }
 
-    fn traffic(&self) -> Traffic {
-        Traffic::arrived(self.received, self.octets, self.last_ns.saturating_sub(self.first_ns) as f64 / 1e9)
+    fn traffic(&self) -> Arrived {
+        Arrived::new(self.received, self.octets, self.last_ns.saturating_sub(self.first_ns) as f64 / 1e9)
     }
 }
 

@@ -270,11 +270,13 @@ impl Search {
     }
 
     /// Instead of [`tell`](Self::tell), when the generator sent no more than so many frames a second of what a trial asked
-    /// for: nothing was learnt of the path, but nothing above need be tried.
+    /// for: nothing was learnt of the path, but nothing above need be tried. What it has sent before it can send.
     pub fn cap(&mut self, trial: Trial, rate: f64) {
         let loss = LossShare::default();
         self.tell(trial, loss);
-        let rate = if rate.is_finite() { rate.clamp(self.config.low, self.config.high) } else { self.config.high };
+        let before = self.loads.iter().rev().find(|load| load.rate < trial.rate && load.loss().of > 0);
+        let least = before.map_or(self.config.low, |load| load.rate).min(self.config.high);
+        let rate = if rate.is_finite() { rate.clamp(least, self.config.high) } else { self.config.high };
         self.config.high = rate;
         self.generator_cap = Some(rate);
     }

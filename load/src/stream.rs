@@ -23,7 +23,7 @@ use self::packet::{Fields, Packet};
 pub(crate) use self::spec::Whose;
 use self::spec::header_octets;
 pub use self::spec::{
-    Errored, ErroredKind, Kind, LEAST_GIANT, MOST_FLOWS, MOST_GIANT, MOST_STREAM, Stations, StreamSpec,
+    Errored, ErroredKind, Kind, LEAST_GIANT, MOST_FLOWS, MOST_GIANT, MOST_STREAM, Stations, StreamSpec, USUAL_IPS_V4,
 };
 use crate::signature::{ANY_PORT, SIGNATURE_OCTETS, Signature, sign};
 use crate::size::LEAST_OCTETS;
@@ -213,7 +213,8 @@ fn happens(chance: &mut Pcg64Mcg, per_million: u32) -> bool {
 
 /// The IP address of a station, as a number.
 fn ip_number(stations: &Stations, whose: Whose, kind: Kind, index: u32) -> u128 {
-    match ip_at(stations.ip.unwrap_or_else(|| whose.usual_ip(kind)), index) {
+    let (first, count) = whose.ips(stations, kind);
+    match ip_at(first, index % count.max(1)) {
         std::net::IpAddr::V4(ip) => u32::from(ip).into(),
         std::net::IpAddr::V6(ip) => ip.into(),
     }

@@ -7,12 +7,15 @@
 //! | whose number is below, and has not come yet | reordered (RFC 4737 section 3.3) | yes |
 //! | whose number has come at this port | a duplicate | no, the first one did |
 //! | further back than the [`window`](crate::window) reaches | too old: late, or a duplicate | no |
-//! | that should have come out of another port | misdelivered | no |
+//! | that should have come out of another port, or that was sent from this one | misdelivered | no |
 //! | with this run's mark, and not as it was sent | damaged | no |
 //! | with another run's mark, or none | foreign | no |
 //!
 //! The extent of a reordering is that of RFC 4737 section 4.2: how many frames ago (duplicates left out) the first one came that
 //! was sent after this one.
+//!
+//! A recorded frame of which it is not sure which one of several equal ones it is counts as received; it is not said to be
+//! reordered, nor how long it took unless that becomes sure later.
 //!
 //! Not done: a stream whose sender numbers different ports' frames in one sequence is in order at each port if the numbers
 //! rise; which of its numbers were meant for the port is not known, so loss is told by count alone.
@@ -21,8 +24,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     latency::Latencies,
+    replay::{Finder, Found},
     result::{Intent, LoadResult, Sums},
     signature::{self, ANY_PORT, Signature, Unsigned},
+    stream::ERRORED,
     window::{Seen, WINDOW_NUMBERS, Window},
 };
 
@@ -43,9 +48,9 @@ pub enum Arrival {
     },
     /// It had come already.
     Duplicate,
-    /// It came out of a wrong port.
+    /// It came out of a wrong port, or of the one that it was sent from.
     Misdelivered {
-        /// The port where it should have.
+        /// The port where it should have; [`ANY_PORT`] for one that should come out of all but its sender's.
         should_be: u8,
     },
     /// It is not as it was sent.
@@ -117,8 +122,8 @@ impl StreamTally {
         self.gaps.iter().rev().find_map(missing)
     }
 
-    /// A frame came out of the right port.
-    fn take(&mut self, number: u64, octets: usize, due_ns: u64, arrived_ns: u64) -> Arrival {
+    /// A frame came out of the right port. `sure`: it has that number, and no other.
+    fn take(&mut self, number: u64, sure: bool, octets: usize, due_ns: Option<u64>, arrived_ns: u64) -> Arrival {
         let next = self.window.next();
         match self.window.take(number) {
             Seen::Again => {
@@ -136,11 +141,13 @@ impl StreamTally {
         self.octets += octets as u64;
         self.first_ns = self.first_ns.min(arrived_ns);
         self.last_ns = self.last_ns.max(arrived_ns);
-        self.latencies.record(due_ns, arrived_ns);
-        if number >= next {
-            if number > next {
-                self.jump(number, before);
-            }
+        if let Some(due_ns) = due_ns {
+            self.latencies.record(due_ns, arrived_ns);
+        }
+        if number > next {
+            self.jump(number, before);
+        }
+        if number >= next || !sure {
             return Arrival::InOrder;
         }
         let by = before - self.overtaken_at(number).unwrap_or(before);
@@ -172,6 +179,8 @@ pub struct PortTally {
     /// Numbers that a stream's window tells apart.
     numbers: u64,
     streams: Vec<Option<Box<StreamTally>>>,
+    /// Streams that are sent from here.
+    own: Vec<u8>,
     damaged: u64,
     foreign: u64,
 }
@@ -185,7 +194,17 @@ impl PortTally {
 
     /// The same with windows of another length.
     pub fn with_window(mark: u16, port: u8, numbers: u64) -> Self {
-        Self { mark, port, numbers, streams: (0..STREAMS).map(|_| None).collect(), damaged: 0, foreign: 0 }
+        let streams = (0..STREAMS).map(|_| None).collect();
+        Self { mark, port, numbers, streams, own: Vec::new(), damaged: 0, foreign: 0 }
+    }
+
+    /// Frames of this stream, errored ones too, are sent from this port: one that comes out of it is misdelivered, whomever
+    /// it is for. A switch floods a frame to all ports but the one that it came from (IEEE 802.1Q clause 8.6.1).
+    pub fn sends(&mut self, stream: u8) {
+        let stream = stream & !ERRORED;
+        if !self.own.contains(&stream) {
+            self.own.push(stream);
+        }
     }
 
     /// A whole frame came, from its destination address on, so many nanoseconds after the start of the run.
@@ -206,14 +225,48 @@ impl PortTally {
 
     /// A frame came of which is known otherwise what its signature would say; its octets are counted without FCS.
     pub fn take_as(&mut self, signature: Signature, octets: usize, arrived_ns: u64) -> Arrival {
-        let numbers = self.numbers;
-        let stream =
-            self.streams[usize::from(signature.stream)].get_or_insert_with(|| StreamTally::new(numbers).into());
-        if signature.port != self.port && signature.port != ANY_PORT {
-            stream.misdelivered += 1;
-            return Arrival::Misdelivered { should_be: signature.port };
+        let Signature { stream, port, number, due_ns, .. } = signature;
+        match self.misdelivered(stream, port) {
+            Some(arrival) => arrival,
+            None => self.stream(stream).take(number, true, octets, Some(due_ns), arrived_ns),
         }
-        stream.take(signature.number, octets, signature.due_ns, arrived_ns)
+    }
+
+    /// A whole frame came that may be of a recording which is sent as that stream, to that port; `None` if it is not.
+    pub fn take_recorded(
+        &mut self,
+        finder: &mut Finder,
+        octets: &[u8],
+        stream: u8,
+        port: u8,
+        arrived_ns: u64,
+    ) -> Option<Arrival> {
+        let Found { number, due_ns, to_all, sure } = finder.find(octets, arrived_ns)?;
+        let port = if to_all { ANY_PORT } else { port };
+        if let Some(arrival) = self.misdelivered(stream, port) {
+            finder.settled().for_each(drop);
+            return Some(arrival);
+        }
+        let stream = self.stream(stream);
+        for (due_ns, came_ns) in finder.settled() {
+            stream.latencies.record(due_ns, came_ns);
+        }
+        Some(stream.take(number, sure, octets.len(), due_ns, arrived_ns))
+    }
+
+    /// A frame of this stream came that should come out of that port: is it here that it should not be?
+    fn misdelivered(&mut self, stream: u8, port: u8) -> Option<Arrival> {
+        let in_place = port == self.port || port == ANY_PORT;
+        if in_place && !self.own.contains(&(stream & !ERRORED)) {
+            return None;
+        }
+        self.stream(stream).misdelivered += 1;
+        Some(Arrival::Misdelivered { should_be: port })
+    }
+
+    fn stream(&mut self, stream: u8) -> &mut StreamTally {
+        let numbers = self.numbers;
+        self.streams[usize::from(stream)].get_or_insert_with(|| StreamTally::new(numbers).into())
     }
 
     /// A frame came that is of nobody in this run.

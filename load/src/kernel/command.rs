@@ -6,7 +6,7 @@
 //! | a size, with FCS | `pkt_size`, without; the VLAN tag is in both |
 //! | a range of sizes | `min_pkt_size`, `max_pkt_size` (the end is not among those drawn), flag `TXSIZE_RND` |
 //! | a mix | `imix_weights` |
-//! | a rate | `delay`, nanoseconds: `ratep` and `rate` would make the same of it, rounded down |
+//! | a rate | `delay`, nanoseconds, between two bursts: `ratep` and `rate` would make the same of it for a single frame, rounded down |
 //! | stations | `src_mac`, `src_mac_count`, `src_min`, `src_max`, or `src6`; the same for the destination |
 //! | at random | flags `MACSRC_RND`, `IPSRC_RND`, ..., where a range's end is not among those drawn; in order it is |
 //! | flows | `udp_src_min`, `udp_src_max` (the end is not among them), flag `UDPSRC_RND`; each thread has ports of its own |
@@ -182,7 +182,7 @@ impl Plan {
         spec.check()?;
         check(spec, count, options)?;
         let flags = flags(spec, options);
-        let delay = delay_ns(spec, rate, options.threads)?;
+        let delay = delay_ns(spec, rate, options)?;
         let (threads, repeats) =
             (options.threads, u64::from(options.clone_skb.max(1)) * u64::from(options.burst.max(1)));
         let device = |thread: u32| {
@@ -295,13 +295,16 @@ fn sizes(spec: &StreamSpec, options: &Options) -> Result<Vec<String>, Unable> {
     }
 }
 
-/// Nanoseconds between two frames of one thread, the nearest whole number; 0 for as many as go.
-fn delay_ns(spec: &StreamSpec, rate: Rate, threads: u32) -> Result<u64, Unable> {
+/// Nanoseconds between two frames of one thread, the nearest whole number; 0 for as many as go. Of frames that are handed over
+/// at once, between the first ones: pktgen waits before each call of the driver (`spin` in `pktgen_xmit`, net/core/pktgen.c),
+/// and hands over a whole burst. Copies (`clone_skb`) change nothing: each waits as its original does.
+fn delay_ns(spec: &StreamSpec, rate: Rate, options: &Options) -> Result<u64, Unable> {
+    let (threads, burst) = (options.threads, options.burst.max(1));
     let mean = spec.sizes.mean_octets() + WIRE_GAP_OCTETS as f64;
     let Some(pps) = rate.frames_per_second(mean) else { return Ok(0) };
-    let delay = (1e9 * f64::from(threads) / pps).round();
+    let delay = (1e9 * f64::from(threads) * f64::from(burst) / pps).round();
     if delay > LONGEST_NS {
-        return Err(Unable::Slow { rate: rate.to_string(), threads });
+        return Err(Unable::Slow { rate: rate.to_string(), threads, burst });
     }
     #[expect(clippy::cast_sign_loss, reason = "a rate is not negative")]
     let delay = delay as u64;
@@ -322,7 +325,8 @@ fn addresses(spec: &StreamSpec, flags: &[&str]) -> Result<Vec<String>, LoadError
             return Err(LoadError::MacRange { whose: whose.name(), mac, count });
         }
         lines.extend([format!("{name}_mac {mac}"), format!("{name}_mac_count {count}")]);
-        let first = stations.ip.unwrap_or_else(|| whose.usual_ip(*kind));
+        let (first, ips) = whose.ips(stations, *kind);
+        let count = count.min(ips);
         lines.extend(match first {
             IpAddr::V6(ip) => vec![format!("{name}6 {ip}")],
             IpAddr::V4(ip) => {

@@ -61,15 +61,19 @@ pub enum Unable {
         /// Threads.
         threads: u32,
     },
-    /// A frame that a thread would wait too long for.
+    /// A frame, or a burst, that a thread would wait too long for.
     #[error(
-        "--rate {rate} is less than one frame a second of each of {threads} threads: write a higher rate, or fewer --threads"
+        "--rate {rate} is less than {what} a second of each of {threads} threads: write a higher rate, or fewer --threads{mend}",
+        what = if *burst > 1 { format!("one burst of {burst} frames") } else { "one frame".to_owned() },
+        mend = if *burst > 1 { ", or a smaller --burst" } else { "" }
     )]
     Slow {
         /// The rate.
         rate: String,
         /// Threads.
         threads: u32,
+        /// Frames that are handed over at once.
+        burst: u32,
     },
     /// Fewer frames than threads.
     #[error("--count {count} leaves a thread of {threads} with no frame: write a higher count, or fewer --threads")]

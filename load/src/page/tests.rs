@@ -196,7 +196,7 @@ fn frame(stream: u8, number: u64) -> Vec<u8> {
 
 /// Two streams to two ports, 1000 frames each in a second; of the second one every 20th is lost.
 fn run() -> (crate::result::LoadResult, Vec<Sample>) {
-    let mut tally = Tally::new(Some(Intent { frames: 2100, octets: 126_000, seconds: 1.0 }), 1.0);
+    let mut tally = Tally::new(Some(Intent::new(2100, 126_000, 1.0)), 1.0);
     let mut ports = [PortTally::new(1, 0), PortTally::new(1, 1)];
     let mut series = Series::default();
     for number in 0..1000 {

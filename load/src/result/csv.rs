@@ -59,7 +59,7 @@ impl LoadResult {
     /// The totals as one line, without a line end.
     pub fn csv_row(&self) -> String {
         let mut cells = Vec::with_capacity(COLUMNS.len());
-        for traffic in [self.offered, Some(self.sent), Some(self.received)] {
+        for traffic in [self.offered, Some(self.sent)] {
             match traffic {
                 Some(t) => {
                     cells.extend([t.frames, t.octets].map(|count| count.to_string()));
@@ -68,6 +68,10 @@ impl LoadResult {
                 None => cells.extend([const { String::new() }; 5]),
             }
         }
+        let received = self.received;
+        cells.extend([received.frames, received.octets].map(|count| count.to_string()));
+        let rates = [Some(received.seconds), received.pps, received.wire_bps];
+        cells.extend(rates.map(|value| value.map_or_else(String::new, |value| value.to_string())));
         cells.extend([self.expected, self.lost].map(|count| count.to_string()));
         let error = self.loss_error;
         cells.extend([self.loss_share, error.one_frame, error.low, error.high].map(|value| value.to_string()));

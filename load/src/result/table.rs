@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{LoadResult, PortResult, StreamResult, Traffic};
+use super::{Arrived, LoadResult, PortResult, StreamResult, Traffic};
 use crate::latency::Latency;
 
 /// Lines of cells, of which the first column holds words. The first line is the head, where there is one.
@@ -111,11 +111,11 @@ impl LoadResult {
 
     pub(crate) fn traffic(&self) -> Columns {
         let mut columns = Columns::head(&["", "frames", "octets", "seconds", "pps", "wire bit/s"]);
-        let rows = [("offered", self.offered), ("sent", Some(self.sent)), ("received", Some(self.received))];
-        columns.0.extend(rows.iter().map(|(name, traffic)| {
-            let mut row = vec![(*name).to_owned()];
+        let rows = [("offered", self.offered.map(arrived)), ("sent", Some(arrived(self.sent)))];
+        columns.0.extend(rows.into_iter().chain([("received", Some(self.received))]).map(|(name, traffic)| {
+            let mut row = vec![name.to_owned()];
             match traffic {
-                Some(traffic) => row.extend(traffic_cells(traffic)),
+                Some(traffic) => row.extend(traffic_cells(&traffic)),
                 None => row.push("max".to_owned()),
             }
             row
@@ -183,9 +183,22 @@ impl LoadResult {
     }
 }
 
-fn traffic_cells(traffic: &Traffic) -> [String; 5] {
-    let Traffic { frames, octets, seconds, pps, wire_bps } = *traffic;
-    [frames.to_string(), octets.to_string(), format!("{seconds:.3}"), format!("{pps:.0}"), rate(wire_bps)]
+/// What has rates as what may have none.
+fn arrived(traffic: Traffic) -> Arrived {
+    let Traffic { frames, octets, seconds, pps, wire_bps } = traffic;
+    Arrived { frames, octets, seconds, pps: Some(pps), wire_bps: Some(wire_bps) }
+}
+
+fn traffic_cells(traffic: &Arrived) -> [String; 5] {
+    let [pps, wire_bps] = rates(traffic);
+    [traffic.frames.to_string(), traffic.octets.to_string(), format!("{:.3}", traffic.seconds), pps, wire_bps]
+}
+
+/// Frames and bits a second, as far as they are known.
+fn rates(traffic: &Arrived) -> [String; 2] {
+    let unknown = || "-".to_owned();
+    let pps = traffic.pps.map_or_else(unknown, |pps| format!("{pps:.0}"));
+    [pps, traffic.wire_bps.map_or_else(unknown, rate)]
 }
 
 fn stream_row(stream: &StreamResult) -> Vec<String> {
@@ -199,7 +212,7 @@ fn stream_row(stream: &StreamResult) -> Vec<String> {
 
 fn port_row(port: &PortResult) -> Vec<String> {
     let mut row = vec![port.port.to_string(), port.received.frames.to_string()];
-    row.extend([format!("{:.0}", port.received.pps), rate(port.received.wire_bps)]);
+    row.extend(rates(&port.received));
     let counts = [port.duplicates, port.reordered, port.misdelivered, port.damaged, port.foreign];
     row.extend(counts.map(|count| count.to_string()));
     row.extend(halves(port.latency));

@@ -15,7 +15,7 @@ fn frame(stream: u8, port: u8, number: u64) -> Vec<u8> {
 /// Two streams of 1000 frames at 1000 a second: of the first every 10th is lost, 20 come twice, and two change places; the
 /// second is flooded to both ports.
 fn sample() -> LoadResult {
-    let mut tally = Tally::new(Some(Intent { frames: 2000, octets: 120_000, seconds: 1.0 }), 1.0);
+    let mut tally = Tally::new(Some(Intent::new(2000, 120_000, 1.0)), 1.0);
     let mut ports = [PortTally::new(1, 0), PortTally::new(1, 1)];
     let mut numbers: Vec<u64> = (0..1000).filter(|number| number % 10 != 9).collect();
     numbers.swap(500, 501);
@@ -111,7 +111,7 @@ fn rounded(value: &serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn json_there_and_back() {
-    let mut limited = Tally::new(Some(Intent { frames: 9, octets: 540, seconds: 1.0 }), 1.0).result();
+    let mut limited = Tally::new(Some(Intent::new(9, 540, 1.0)), 1.0).result();
     assert!(limited.generator_limited.is_some());
     limited.surplus = u64::MAX;
     for result in [sample(), limited, Tally::new(None, 0.0).result()] {
@@ -190,7 +190,42 @@ fn the_wire_counts_more_than_the_frames() {
 #[test]
 fn received_frames_are_rated_between_the_first_and_the_last() {
     let result = sample();
-    assert!((result.ports[0].received.pps - 1000.0).abs() < 1e-6, "{:?}", result.ports[0]);
+    assert!((result.ports[0].received.pps.unwrap() - 1000.0).abs() < 1e-6, "{:?}", result.ports[0]);
+}
+
+/// All in one batch have one time of arrival: that is no rate, and not a rate of 0.
+#[test]
+fn what_came_at_one_moment_has_no_rate() {
+    let (mut tally, mut ports) = (Tally::new(None, 1.0), [PortTally::new(1, 0), PortTally::new(1, 1)]);
+    for number in 0..10 {
+        ports[1].take(&frame(0, 1, number), 5_000_000);
+    }
+    tally.sent(0, 10, 600);
+    for port in ports {
+        tally.port(port);
+    }
+    let result = tally.result();
+    assert_eq!((result.received.frames, result.received.pps, result.received.wire_bps), (10, None, None));
+    assert_eq!(result.ports[0].received.pps, Some(0.0), "none came at all");
+    let json = serde_json::to_value(&result).unwrap();
+    for received in [&json["received"], &json["ports"][1]["received"]] {
+        assert!(received["pps"].is_null() && received["wire_bps"].is_null(), "{received}");
+    }
+    assert_eq!(serde_json::from_value::<LoadResult>(json).unwrap().received, result.received);
+    let (header, row) = (LoadResult::csv_header(), result.csv_row());
+    let cells: BTreeMap<&str, &str> = header.split(',').zip(row.split(',')).collect();
+    assert_eq!(header.split(',').count(), row.split(',').count());
+    assert_eq!(
+        ["received_frames", "received_pps", "received_wire_bps", "expected"].map(|key| cells[key]),
+        ["10", "", "", "10"]
+    );
+    let rows: Vec<Vec<String>> =
+        [result.traffic(), result.per_port().unwrap()].into_iter().flat_map(|columns| columns.0).collect();
+    let row = |name: &str| rows.iter().rfind(|row| row[0] == name).unwrap();
+    assert_eq!(row("received")[3..], ["0.000", "-", "-"]);
+    assert_eq!(row("1")[..4], ["1", "10", "-", "-"]);
+    let page = crate::page::of_run(Vec::new(), &result, &[]).html();
+    assert!(page.contains(r#"<td class="n">10</td><td class="n">-</td><td class="n">-</td>"#), "{page}");
 }
 
 #[test]
@@ -198,13 +233,15 @@ fn a_generator_that_is_too_slow_says_so() {
     let table = [
         (1000, 1000, 1.0, None),
         (1000, 990, 1.0, None),
-        (1000, 989, 1.0, Some("sent 989 of the 1000 frames due in 1.000 s (98.9 %)")),
+        (1000, 989, 1.0, Some("limit: it sent 989 of the 1000 frames due in 1.000 s (98.9 %)")),
         (1000, 1000, 1.5, Some("sent 1000 of the 1500 frames due in 1.500 s (66.7 %)")),
-        (1000, 500, 0.5, None), // ended early, at its rate
-        (10, 9, 1.0, None),     // a single frame is no rate
+        (1000, 1000, 1.009, None), // kept for a moment at the end
+        (1000, 1000, 0.5, None),
+        (1000, 500, 0.5, Some("sent 500 of the 1000 frames due")), // it ended early, and nobody asked for that
+        (10, 9, 1.0, None),                                        // a single frame is no rate
     ];
     for (due, sent, seconds, expected) in table {
-        let mut tally = Tally::new(Some(Intent { frames: due, octets: due * 60, seconds: 1.0 }), seconds);
+        let mut tally = Tally::new(Some(Intent::new(due, due * 60, 1.0)), seconds);
         tally.sent(0, sent, sent * 60);
         let sentence = tally.result().generator_limited;
         match expected {
@@ -215,6 +252,17 @@ fn a_generator_that_is_too_slow_says_so() {
     let mut tally = Tally::new(None, 1.0);
     tally.sent(0, 1, 60);
     assert_eq!(tally.result().generator_limited, None);
+}
+
+/// One flow sent nothing, the other twice as much: the sum is right, and the load was another one.
+#[test]
+fn a_flow_that_fell_short_is_not_hidden_by_the_others() {
+    let short = Intent::new(500, 30_000, 1.0).shortfall(400, 0.9);
+    assert_eq!(short, Some(Shortfall { due: 500.0, sent: 400, seconds: 0.9 }));
+    let mut tally = Tally::new(Some(Intent { short, ..Intent::new(1000, 60_000, 1.0) }), 1.0);
+    tally.sent(0, 1000, 60_000);
+    let says = "the generator was the limit: of one flow it sent 400 of the 500 frames due in 0.900 s (80.0 %)";
+    assert_eq!(tally.result().generator_limited.as_deref(), Some(says));
 }
 
 #[test]

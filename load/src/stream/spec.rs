@@ -4,7 +4,9 @@
 //! too: `StreamSpec { flows: 8, ..StreamSpec::default() }`. [`StreamSpec::check`] says what cannot be.
 //!
 //! IP addresses that are not given are those set aside for benchmarks: `198.18.0.0/15` (RFC 2544 appendix C.2.2) and
-//! `2001:2::/48` (RFC 5180 clause 8).
+//! `2001:2::/48` (RFC 5180 clause 8), half of them for those who send: `198.18.0.1` to `198.18.255.254` and `2001:2::1` and
+//! up, half for those who receive: `198.19.0.1` and `2001:2:0:1::1` and up. Of IPv4 they are [`USUAL_IPS_V4`], and begin again
+//! where there are more stations: MAC addresses are not had twice, IP addresses may be.
 //!
 //! Not done: TCP, multicast destinations, more than one VLAN tag, priorities.
 
@@ -29,6 +31,8 @@ pub const MOST_STREAM: u8 = 127;
 pub const LEAST_GIANT: u32 = 1519;
 /// The largest: as much as a UDP packet may hold, and more than any interface sends.
 pub const MOST_GIANT: u32 = 65_535;
+/// Usual IPv4 addresses of senders, and as many of receivers: a /16 without its first and its last address.
+pub const USUAL_IPS_V4: u32 = (1 << 16) - 2;
 /// Frames of which a share is told.
 const MILLION: u32 = 1_000_000;
 
@@ -157,7 +161,8 @@ impl Errored {
 pub struct Stations {
     /// The first one's MAC address; the others' follow ([`crate::walk::mac_at`]).
     pub mac: MacAddr,
-    /// The first one's IP address; the others' follow, in the same order. `None`: from the range for benchmarks.
+    /// The first one's IP address; the others' follow, in the same order. `None`: from the range for benchmarks, where more than
+    /// [`USUAL_IPS_V4`] stations share IPv4 addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,
     /// How many.
@@ -242,6 +247,15 @@ impl Whose {
             (Kind::UdpIpv6, Self::Destination) => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 1, 0, 0, 0, 1)),
             (_, Self::Source) => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
             (_, Self::Destination) => IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1)),
+        }
+    }
+
+    /// The first IP address of these stations, and how many they have together.
+    pub(crate) fn ips(self, stations: &Stations, kind: Kind) -> (IpAddr, u32) {
+        match (stations.ip, self.usual_ip(kind)) {
+            (None, usual @ IpAddr::V4(_)) => (usual, stations.count.min(USUAL_IPS_V4)),
+            (None, usual @ IpAddr::V6(_)) => (usual, stations.count),
+            (Some(ip), _) => (ip, stations.count),
         }
     }
 }

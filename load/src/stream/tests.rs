@@ -140,6 +140,32 @@ fn stations_and_flows_are_walked() {
     assert_eq!(ports, (1024..1028).collect());
 }
 
+/// More stations than half of the range for benchmarks has addresses: they share them, and nobody's elsewhere.
+#[test]
+fn usual_ip_addresses_stay_in_their_half() {
+    let mut many = spec(Kind::UdpIpv4, None, None);
+    (many.sources.count, many.destinations.count) = (300_000, 70_000);
+    let mut stream = stream(many);
+    let (mut macs, mut ips) = (HashSet::new(), HashSet::new());
+    for octets in frames(&mut stream, 140_000) {
+        let headers = PacketHeaders::from_ethernet_slice(&octets).unwrap();
+        let Some(NetHeaders::Ipv4(ip, _)) = headers.net else { panic!("no IPv4") };
+        assert!(matches!((ip.source, ip.destination), ([198, 18, ..], [198, 19, ..])), "{ip:?}");
+        for [.., third, last] in [ip.source, ip.destination] {
+            assert!(![[0, 0], [255, 255]].contains(&[third, last]), "{ip:?}");
+        }
+        macs.insert(addresses(&octets).source);
+        ips.insert(ip.source);
+    }
+    assert_eq!((macs.len(), ips.len()), (140_000, USUAL_IPS_V4 as usize));
+    // One that was asked for is counted on.
+    let ip = Some("10.0.0.1".parse().unwrap());
+    let sources = Stations { ip, count: 70_000, ..Stations::sources() };
+    assert_eq!(ip_number(&sources, Whose::Source, Kind::UdpIpv4, 65_535), 0x0a01_0000);
+    let six = Stations { count: u32::MAX, ..Stations::sources() };
+    assert_eq!(ip_number(&six, Whose::Source, Kind::UdpIpv6, 70_000), (0x2001_0002 << 96) + 70_001);
+}
+
 #[test]
 fn a_broadcast_goes_to_everyone_in_every_header() {
     for (kind, everyone) in [(Kind::UdpIpv4, "255.255.255.255"), (Kind::UdpIpv6, "ff02::1"), (Kind::Plain, "")] {

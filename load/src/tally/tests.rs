@@ -71,6 +71,32 @@ fn a_stream_may_flood_and_not_flood() {
     assert_eq!((result.received.frames, result.lost, result.misdelivered), (4, 0, 1));
 }
 
+/// A broadcast that is sent back out of its sender's port does not stand in for one that a receiver lost.
+#[test]
+fn what_comes_back_to_its_sender_is_misdelivered() {
+    let mut tally = Tally::new(None, 1.0);
+    tally.flooded(4, 2, 2, 120);
+    tally.sent(4 | ERRORED, 1, 60);
+    let mut ports = [PortTally::new(MARK, 0), PortTally::new(MARK, 1), PortTally::new(MARK, 2)];
+    ports[0].sends(4);
+    ports[0].sends(4);
+    for (at, stream, to, number) in
+        [(0, 4, ANY_PORT, 0), (1, 4, ANY_PORT, 0), (1, 4, ANY_PORT, 1), (2, 4, ANY_PORT, 1), (0, 4 | ERRORED, 1, 0)]
+    {
+        ports[at].take(&frame(stream, to, number, 0, 60), 1);
+    }
+    let again = ports[0].take(&frame(4, 0, 1, 0, 60), 1);
+    assert_eq!(again, Arrival::Misdelivered { should_be: 0 }, "even if it is for that port");
+    assert_eq!(ports[0].take(&frame(5, ANY_PORT, 0, 0, 60), 1), Arrival::InOrder, "another stream is not");
+    for port in ports {
+        tally.port(port);
+    }
+    let result = tally.result();
+    let stream = &result.streams[0];
+    assert_eq!((stream.expected, stream.received, stream.lost, stream.misdelivered), (4, 3, 1, 2));
+    assert_eq!(result.errored.map(|errored| errored.forwarded), Some(1));
+}
+
 #[test]
 fn loss_of_one_stream_is_not_hidden_by_a_surplus_of_another() {
     let mut tally = Tally::new(None, 1.0);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use frame::{Frame, MacAddr};
 use load::rate::Rate;
 use load::replay::{Finder, Replay};
-use load::result::Intent;
+use load::result::{Intent, Shortfall};
+use load::size::Sizes;
 use load::stream::{ERRORED, Stream};
 use load::tally::{PortTally, Tally};
 use load::{FCS_OCTETS, WIRE_GAP_OCTETS};
@@ -88,6 +89,8 @@ pub(super) struct Flow {
     written: u64,
     /// One for each class.
     counts: [Count; 3],
+    /// When the last frame was sent, nanoseconds since the start.
+    last_ns: u64,
 }
 
 impl Flow {
@@ -97,7 +100,7 @@ impl Flow {
             Source::Stream { .. } => turn.part(most),
             Source::Replay { replay, .. } => replay.most().min(most),
         };
-        Self { source, turn, most, begin_ns: 0, written: 0, counts: [Count::default(); 3] }
+        Self { source, turn, most, begin_ns: 0, written: 0, counts: [Count::default(); 3], last_ns: 0 }
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -171,16 +174,27 @@ impl Flow {
         }
     }
 
-    /// A frame of that class, and so many octets, was sent.
-    pub(super) fn count(&mut self, class: Class, octets: usize) {
+    /// A frame of that class, and so many octets, was sent, so many nanoseconds after the start.
+    pub(super) fn count(&mut self, class: Class, octets: usize, now_ns: u64) {
+        self.last_ns = now_ns;
         let count = &mut self.counts[class as usize];
         count.frames += 1;
         count.octets += octets as u64;
     }
 
+    /// Has it sent frames to everybody?
+    pub(super) fn floods(&self) -> bool {
+        self.counts[Class::All as usize].frames > 0
+    }
+
     /// How many frames were sent, of all classes.
     pub(super) fn sent(&self) -> u64 {
         self.counts.iter().map(|count| count.frames).sum()
+    }
+
+    /// Octets that were sent, without FCS.
+    fn octets(&self) -> u64 {
+        self.counts.iter().map(|count| count.octets).sum()
     }
 
     /// So many of the frames that were taken did not leave the interface; which ones is not known.
@@ -224,38 +238,71 @@ impl Flow {
     }
 
     /// What the rate makes of the time, or of the part of it until `now` where somebody ended it; `None` where it is as many
-    /// as go.
+    /// as go. Frames are as large as those that were sent were; before any was sent, as they should be in the mean.
     pub(super) fn intent(&self, duration: Duration, now: Option<Duration>) -> Option<Intent> {
-        let until = now.unwrap_or(duration).min(duration);
-        match &self.source {
-            Source::Stream { stream, rate } => {
-                let octets = stream.spec().sizes.mean_octets() - FCS_OCTETS as f64;
-                let of_all = rate.frames_per_second(octets + (FCS_OCTETS + WIRE_GAP_OCTETS) as f64)?;
-                let per_second = of_all / f64::from(self.turn.of);
-                let due = per_second * until.as_secs_f64();
-                let due = if now.is_some() { due.ceil() } else { due.floor().max(1.0) };
-                let frames = (due as u64).min(self.most);
-                Some(Intent { frames, octets: (frames as f64 * octets) as u64, seconds: frames as f64 / per_second })
-            }
+        let until = now.unwrap_or(duration).min(duration).as_nanos();
+        let until_ns = u64::try_from(until).unwrap_or(u64::MAX).saturating_sub(self.begin_ns);
+        let mut intent = match &self.source {
+            Source::Stream { stream, rate } => self.of_rate(*rate, &stream.spec().sizes, until_ns)?,
             Source::Replay { replay, .. } => {
                 let recording = replay.recording();
-                let frames = recording.due_before(until.as_nanos() as u64, self.most)?;
+                let frames = recording.due_before(until_ns, self.most)?;
                 let seconds = recording.due_ns(frames).unwrap_or_default() as f64 / 1e9;
-                let octets = (frames as f64 * recording.mean_octets()) as u64;
-                Some(Intent { frames, octets, seconds })
+                Intent::new(frames, recording.octets(frames), seconds)
             }
+        };
+        if intent.frames > 0 {
+            intent.seconds += self.begin_ns as f64 / 1e9;
         }
+        Some(intent)
+    }
+
+    /// The frames of a stream that are due before a time: so many at a rate of frames. At a rate of bits it is the wire that
+    /// is filled, by fewer frames where larger ones were drawn.
+    fn of_rate(&self, rate: Rate, sizes: &Sizes, until_ns: u64) -> Option<Intent> {
+        const AROUND: u64 = (FCS_OCTETS + WIRE_GAP_OCTETS) as u64;
+        const NS: u128 = 1_000_000_000;
+        let (sent, octets, turns) = (self.sent(), self.octets(), u64::from(self.turn.of.max(1)));
+        let mean = if sent > 0 { octets as f64 / sent as f64 } else { sizes.mean_octets() - FCS_OCTETS as f64 };
+        let frames = match rate {
+            Rate::Max => return None,
+            Rate::Frames(rate) => {
+                let of_all = (u128::from(until_ns) * u128::from(rate.get())).div_ceil(NS);
+                let before = of_all.saturating_sub(u128::from(self.turn.nth)).div_ceil(turns.into());
+                u64::try_from(before).unwrap_or(u64::MAX)
+            }
+            Rate::Bits(rate) => {
+                let wire = u128::from(octets) + u128::from(sent) * u128::from(AROUND);
+                let (filled, due) = (wire * u128::from(turns) * 8 * NS, u128::from(until_ns) * u128::from(rate.get()));
+                let missing = due.saturating_sub(filled) as f64 / (8 * NS * u128::from(turns)) as f64;
+                sent + (missing / (mean + AROUND as f64)).ceil() as u64
+            }
+        };
+        let frames = frames.min(self.most);
+        let octets = if sent == frames { octets } else { (frames as f64 * mean).round() as u64 };
+        let wire = octets.saturating_add(frames.saturating_mul(AROUND)).saturating_mul(turns);
+        let seconds = rate.due_ns(frames.saturating_mul(turns), wire)? as f64 / 1e9;
+        Some(Intent::new(frames, octets, seconds))
+    }
+
+    /// What is missing of what was due.
+    fn shortfall(&self, intent: &Intent) -> Option<Shortfall> {
+        let begin = self.begin_ns as f64 / 1e9;
+        let own = Intent { seconds: intent.seconds - begin, ..*intent };
+        own.shortfall(self.sent(), (self.last_ns as f64 / 1e9 - begin).max(0.0))
     }
 }
 
-/// Those of all flows together: they run side by side.
+/// Those of all flows together: they run side by side, each from its own beginning.
 pub(super) fn intent_of_all(flows: &[&Flow], duration: Duration, now: Option<Duration>) -> Option<Intent> {
-    let mut all = Intent { frames: 0, octets: 0, seconds: 0.0 };
+    let mut all = Intent::default();
     for flow in flows {
         let intent = flow.intent(duration, now)?;
         all.frames += intent.frames;
         all.octets += intent.octets;
         all.seconds = all.seconds.max(intent.seconds);
+        let shorts = all.short.into_iter().chain(flow.shortfall(&intent));
+        all.short = shorts.min_by(|one, other| one.share().total_cmp(&other.share()));
     }
     Some(all)
 }
@@ -270,3 +317,6 @@ pub(super) fn destinations(flow: &Flow) -> Option<(MacAddr, u32)> {
         Source::Replay { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

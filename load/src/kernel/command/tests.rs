@@ -107,6 +107,40 @@ fn rates_are_delays() {
     }
 }
 
+/// The kernel waits once for all frames of a burst.
+#[test]
+fn bursts_wait_as_long_as_their_frames() {
+    for (rate, threads, clone_skb, burst, delay) in [
+        ("max", 1, 0, 8, "delay 0"),
+        ("1kpps", 1, 0, 0, "delay 1000000"),
+        ("1kpps", 1, 0, 8, "delay 8000000"),
+        ("1kpps", 4, 0, 8, "delay 32000000"),
+        ("1kpps", 1, 100, 1, "delay 1000000"),
+        ("1.5Mpps", 1, 10, 3, "delay 2000"),
+        ("8pps", 1, 0, 8, "delay 1000000000"),
+    ] {
+        let options = Options { threads, clone_skb, burst, ..Options::default() };
+        has(&lines(&usual(), rate, &options), &[delay]);
+    }
+    let refused = plan(&usual(), "7pps", None, &Options { burst: 8, ..Options::default() }).unwrap_err();
+    assert!(
+        refused.contains("--rate 7pps is less than one burst of 8 frames a second of each of 1 threads"),
+        "{refused}"
+    );
+    assert!(refused.ends_with("or a smaller --burst"), "{refused}");
+}
+
+#[test]
+fn usual_addresses_stay_in_their_half() {
+    let many = |walk| {
+        let mut spec = usual();
+        (spec.sources.count, spec.sources.walk) = (300_000, walk);
+        lines(&spec, "max", &Options::default())
+    };
+    has(&many(Walk::Sequential), &["src_mac_count 300000", "src_min 198.18.0.1", "src_max 198.18.255.254"]);
+    has(&many(Walk::Random), &["src_mac_count 300000", "src_min 198.18.0.1", "src_max 198.18.255.255"]);
+}
+
 #[test]
 fn threads_share_frames_and_have_ports_of_their_own() {
     let spec = StreamSpec { flows: 100, ..usual() };
@@ -204,7 +238,7 @@ proptest! {
         (spec.sources.count, spec.sources.walk) = (count, walk);
         let options = Options { threads, burst, ..Options::default() };
         let Ok(plan) = Plan::new(&spec, Rate::Frames(pps.try_into().unwrap()), Some(all), &options, "eth0") else {
-            prop_assert!(pps < threads.into() || all.div_ceil(threads.into()) > MOST_COUNT);
+            prop_assert!(pps < u64::from(threads) * u64::from(burst) || all.div_ceil(threads.into()) > MOST_COUNT);
             return Ok(());
         };
         prop_assert_eq!(plan.devices.iter().map(|device| device.count).sum::<u64>(), all);
