@@ -51,6 +51,7 @@ mod top;
 mod trace;
 mod why;
 mod wireshark;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -119,11 +119,38 @@ fn what_cannot_be_is_one_line() {
         (format!("{} --kind udp-ipv6 --size 64", places(&hosts)), 2, "84"),
         (format!("{} --rate fast", places(&hosts)), 2, "fast"),
         (format!("{} --dst-mac 01:00:5e:00:00:01", places(&hosts)), 2, "01:00:5e:00:00:01"),
+        (format!("{} --replay x.pcap --seed 7", places(&hosts)), 2, "--seed"),
+        (format!("{} --replay x.pcap --walk random", places(&hosts)), 2, "--walk"),
     ] {
         let outcome = world.lanyard(&format!("pktgen {words}"));
         assert_eq!(outcome.code, Some(code), "{words}: {outcome:?}");
         assert!(outcome.err.lines().count() == 1 && outcome.err.contains(piece), "{words}: {}", outcome.err);
     }
+}
+
+/// Root without a capability is told which one; an ordinary user is told, too, and nothing is sent.
+#[test]
+fn without_permission_one_line_says_which() {
+    if !ready("without_permission_one_line_says_which", TOOLS) {
+        return;
+    }
+    let (world, hosts) = world(Kind::Veth);
+    let before = counter(&hosts[0], "tx/packets");
+    let namespace = places(&hosts);
+    for (setpriv, words, piece) in [
+        ("--bounding-set=-net_raw", &*namespace, "CAP_NET_RAW"),
+        ("--bounding-set=-sys_admin", &*namespace, "root"),
+        ("--bounding-set=-net_raw", "--tx lo --rx none", "CAP_NET_RAW"),
+        ("--bounding-set=-sys_admin", "compare bridge", "root"),
+    ] {
+        let mut command = world.home.command("setpriv");
+        command.arg(setpriv).arg("--").arg(harness::LANYARD).arg("pktgen").args(words.split(' '));
+        let outcome = harness::Outcome::of(command.output().unwrap());
+        assert_eq!(outcome.code, Some(1), "{setpriv} {words}: {outcome:?}");
+        let err = &outcome.err;
+        assert!(err.lines().count() == 1 && err.contains(piece) && err.contains("root"), "{setpriv} {words}: {err}");
+    }
+    assert_eq!(counter(&hosts[0], "tx/packets"), before);
 }
 
 #[test]

@@ -73,6 +73,10 @@ fn a_forwarder_is_told_of_as_it_is() {
     let latency = |key: &str| told["latency"][key].as_u64().unwrap();
     assert!(latency("min_ns") >= 5_000_000 && latency("p50_ns") < 12_000_000, "{told}");
     assert_eq!(fates(&told), [0; 4], "{told}");
+    // All are under way when the last one is sent: a slow path is not a lossy one.
+    let _forwarder = Forwarder::start(&path, Deed::Hold(Duration::from_millis(400)));
+    let told = said(&format!("{} --no-learning --rate 10kpps --count 100 --kind plain", path.places()));
+    assert_eq!((fates(&told), told["latency"]["min_ns"].as_u64().unwrap() / 400_000_000), ([0; 4], 1), "{told}");
 }
 
 #[test]
@@ -88,8 +92,24 @@ fn a_search_finds_the_limit_of_a_path() {
     assert!((1700.0..2150.0).contains(&ndr) && pdr >= ndr, "{row}");
     assert!(pdr < 2150.0 && upper > 2000.0 && upper < pdr * 1.12, "{row}");
     assert_eq!(told["complete"], true);
+    assert_eq!((&row["generator_limit"], row["ndr_loss"].as_f64().unwrap() < 0.05), (&"ok".into(), true), "{row}");
     let trials = told["searches"]["64"]["trials"].as_array().unwrap().len();
     assert!(trials > 5, "{told}");
+
+    // What is lost of 110 %, and for how long: not at all at half of the limit.
+    let words = "test recovery --sizes 64 --rate 2kpps --trial 1s --repeats 5";
+    let told = said(&format!("{words} {}", path.places()));
+    let row = &told["rows"][0];
+    let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {told:#}"));
+    assert!((1.0..=5.0).contains(&number("repeats")) && (0.02..0.2).contains(&number("overload_loss")), "{told:#}");
+    assert!(number("recovery_ns") < 3e8, "{told:#}");
+
+    // Shares of a rate that nobody can send are not said to have been sent.
+    let words = "test latency --sizes 64 --rate 20Mpps --trial 200ms --repeats 1";
+    let told = said(&format!("{words} {}", path.places()));
+    let row = &told["rows"][2];
+    assert!(row["pps"].as_f64().unwrap() < 1e7 && row["loss_share"].as_f64().unwrap() > 0.1, "{row}");
+    assert_eq!(row["generator_limit"], "limit", "{row}");
 }
 
 #[test]
@@ -123,11 +143,19 @@ fn a_recording_is_sent_as_it_is_and_at_its_speed() {
     let told = said(&format!("{places} --replay {file} --rate 5kpps"));
     assert!((0.09..0.2).contains(&seconds(&told)) && count(&told, "lost") == 0, "{told}");
 
+    // A lost copy is not taken for another round's: the others come in order, and when they were due.
+    let lossy = Path::bridged(&["ether type 0x86dd numgen inc mod 10 0 drop"]);
+    let told = said(&format!("{} --replay {file} --rate 5kpps --rounds 4", lossy.places()));
+    assert!((0.09..0.11).contains(&told["loss_share"].as_f64().unwrap()) && count(&told, "reordered") == 0, "{told}");
+    assert!(told["latency"]["p50_ns"].as_u64().unwrap() < 20_000_000, "{told}");
+
     // What is cut or no capture at all is refused.
     let bad = folder.path().join("bad.pcap");
     let whole = fs::read(&file).unwrap();
     let mut cut = whole[..24 + 16 + 60].to_vec();
+    // The first frame, whichever it is: 60 octets of 600.
     cut[24 + 8..24 + 12].copy_from_slice(&60u32.to_le_bytes());
+    cut[24 + 12..24 + 16].copy_from_slice(&600u32.to_le_bytes());
     for (octets, says) in
         [(&b"not a capture at all"[..], "bad.pcap"), (&cut, "was cut to 60"), (&whole[..24], "no frame")]
     {

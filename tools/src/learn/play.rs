@@ -15,6 +15,7 @@ use super::session::{self, Item, Opened, Session};
 use super::show::{self, Report};
 use crate::failure::{Failure, print, style};
 use crate::lab::keep;
+use crate::words::wrapped;
 
 /// Begin: check the file, bring the lab up.
 pub(super) fn start(source: Source) -> Result<(), Failure> {
@@ -53,7 +54,7 @@ pub(super) fn hint() -> Result<(), Failure> {
     session.hints = (session.hints + 1).min(step.hints.len());
     session.save()?;
     let rest = if more > 0 { format!("({} more)\n", plural(more as u64, "hint")) } else { String::new() };
-    print(&format!("{}{rest}", show::wrapped(hint)))
+    print(&format!("{}{rest}", wrapped(hint)))
 }
 
 /// Go on: show what became of the step that is open, then open the next one.
@@ -80,7 +81,7 @@ pub(super) fn check(how: Form) -> Result<(), Failure> {
         Form::Csv => report.csv(),
     };
     if over && how == Form::Text {
-        text = format!("{text}\n{}", show::wrapped(&play.exercise.debrief));
+        text = format!("{text}\n{}", wrapped(&play.exercise.debrief));
     }
     print(&text)?;
     let (points, of) = (report.score().points, report.score().of);
@@ -265,7 +266,7 @@ impl Play {
         let (records, missed) = log.window(opened.began, opened.ended);
         let frames = show::frames(step, records, missed, self.style);
         let results = show::graded(&graded, &step.predicts, self.style);
-        let then = show::wrapped(&step.then);
+        let then = wrapped(&step.then);
         let gap = |text: &str| if text.is_empty() { "" } else { "\n" };
         print(&format!("\n{frames}{}{results}{}{then}", gap(&results), gap(&then)))?;
         self.session.steps[open].graded = Some(graded);

@@ -20,8 +20,8 @@ use super::options::FrameArgs;
 use super::place::{Interface, Place};
 use super::report::ReportArgs;
 use super::rig::{Leave, Rig};
-use super::test::bench::Bench;
-use super::test::finding::{Cell, Finding, column};
+use super::test::bench::{Bench, generator};
+use super::test::finding::{Cell, Finding, column, median};
 use super::test::{Name, TrialArgs, find};
 use crate::failure::Failure;
 
@@ -36,7 +36,8 @@ const SIZES: [u32; 2] = [64, 1518];
 const ROUNDS: u32 = 3;
 /// Columns of findings that say what a row is of, and those that are worth comparing.
 const HEADS: [&str; 4] = ["size", "load", "kind", "addresses"];
-const FIGURES: [&str; 18] = [
+const FIGURES: [&str; 19] = [
+    "pps",
     "ndr_pps",
     "pdr_pps",
     "p50_ns",
@@ -101,6 +102,8 @@ struct Figure {
     /// Test, row and column: what it is of.
     of: [String; 3],
     value: Cell,
+    /// The generator, not the switch, was its limit.
+    limited: bool,
 }
 
 /// Run it.
@@ -108,7 +111,13 @@ struct Figure {
 /// # Errors
 /// No such switch; none can be built; a test cannot be done.
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
+    args.trials.check(&args.tests)?;
+    // While it runs, that is the comparison's own, and gone with it.
+    args.report.check_outside("/run")?;
     args.report.check()?;
+    if !args.tests.contains(&Name::Errored) {
+        args.frames.check().map_err(Failure::Words)?;
+    }
     let subjects = subjects(&args.switches)?;
     if let Some(test) = args.tests.iter().find(|test| !test.compares()) {
         let text = format!(
@@ -119,7 +128,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::Work("building switches needs root: network namespaces, bridges, TAPs".to_owned()));
     }
-    place::leave_home().map_err(|error| Failure::work("namespaces of its own", error))?;
+    place::leave_home()
+        .map_err(|error| Failure::work("making namespaces, which takes root and CAP_SYS_ADMIN", error))?;
     let mut notes = Vec::new();
     let mut contenders = Vec::new();
     for (name, subject) in subjects {
@@ -149,7 +159,8 @@ fn subjects(names: &[String]) -> Result<Vec<(String, &'static Subject)>, Failure
     let mut subjects: Vec<(String, &'static Subject)> = Vec::new();
     for name in names {
         let meant = MEANT.iter().find(|(word, _)| word == name).map_or(name.as_str(), |(_, meant)| meant);
-        let found = if meant == DOCKER0.name { vec![&DOCKER0] } else { named(meant).map_err(Failure::Words)? };
+        let found =
+            if meant == DOCKER0.name { vec![&DOCKER0] } else { named(meant).map_err(|why| none_of(name, &why))? };
         let [subject] = found[..] else {
             let all: Vec<&str> = found.iter().map(|subject| subject.name).collect();
             return Err(Failure::Words(format!("'{name}' may be any of {}: write which", all.join(", "))));
@@ -160,6 +171,12 @@ fn subjects(names: &[String]) -> Result<Vec<(String, &'static Subject)>, Failure
         subjects.push((name.clone(), subject));
     }
     Ok(subjects)
+}
+
+/// What there is, with the short names first.
+fn none_of(name: &str, why: &str) -> Failure {
+    let others = why.split_once("none of ").map_or("", |(_, others)| others);
+    Failure::Words(format!("'{name}' is none of {}, {others}", USUAL.join(", ")))
 }
 
 /// Build one, with a rig around it.
@@ -209,15 +226,6 @@ fn measure(
                         continue;
                     }
                 };
-                for size in limited(&finding) {
-                    note(
-                        notes,
-                        format!(
-                            "{}, {test}, {size}: the generator was the limit; the rate is the least it may be.",
-                            contender.name
-                        ),
-                    );
-                }
                 figures.extend(of_finding(&finding, round, at));
                 if !finding.complete {
                     return Ok((figures, false));
@@ -235,25 +243,19 @@ fn note(notes: &mut Vec<String>, sentence: String) {
     }
 }
 
-/// The frame sizes for which the generator, not the switch, was the limit.
-fn limited(finding: &Finding) -> Vec<String> {
-    let at = |key| finding.columns.iter().position(|column| column.key == key);
-    let (Some(limit), Some(size)) = (at("generator_limit"), at("size")) else { return Vec::new() };
-    let rows = finding.rows.iter().filter(|row| row.get(limit).is_some_and(|cell| cell.shown() == "limit"));
-    rows.filter_map(|row| Some(row.get(size)?.shown())).collect()
-}
-
 /// The numbers of a finding, by test, row and column.
 fn of_finding(finding: &Finding, round: u32, contender: usize) -> Vec<Figure> {
     let mut figures = Vec::new();
+    let limit = finding.columns.iter().position(|column| column.key == "generator_limit");
     for row in &finding.rows {
+        let limited = limit.and_then(|at| row.get(at)).is_some_and(|cell| cell.shown() == "limit");
         // Words and loads in front say which row it is.
         let heads = row.iter().zip(&finding.columns).filter(|(_, column)| HEADS.contains(&column.key));
         let head = heads.map(|(cell, _)| cell.shown()).collect::<Vec<_>>().join(", ");
         for (cell, column) in row.iter().zip(&finding.columns) {
             if FIGURES.contains(&column.key) && cell.number().is_some() {
                 let of = [finding.test.to_owned(), head.clone(), column.head.to_owned()];
-                figures.push(Figure { round, contender, of, value: cell.clone() });
+                figures.push(Figure { round, contender, of, value: cell.clone(), limited });
             }
         }
     }
@@ -275,6 +277,7 @@ fn compared(names: &[String], figures: &[Figure]) -> Finding {
             column("least", "least"),
             column("most", "most"),
             column("ratio", "ratio"),
+            column("generator_limit", "generator"),
         ],
         rows: Vec::new(),
         searches: Vec::new(),
@@ -302,17 +305,20 @@ fn compared(names: &[String], figures: &[Figure]) -> Finding {
                 let (_, reference, _) = first.iter().find(|(other, _, _)| other == round)?;
                 (*reference > 0.0).then(|| number / reference)
             }));
-            let cell = |number: Option<&f64>| number.map_or(Cell::Nothing, |number| like.like(*number));
+            let cell = |number: Option<f64>| number.map_or(Cell::Nothing, |number| like.like(number));
+            let limited =
+                figures.iter().any(|figure| figure.contender == contender && figure.of == *of && figure.limited);
             let [test, row, figure] = of.clone();
             finding.rows.push(vec![
                 Cell::Text(test),
                 Cell::Text(row),
                 Cell::Text(figure),
                 Cell::Text(name.clone()),
-                cell(median(&numbers)),
-                cell(numbers.first()),
-                cell(numbers.last()),
-                median(&ratios).map_or(Cell::Nothing, |ratio| Cell::Ratio(*ratio)),
+                cell(median(numbers.clone())),
+                cell(numbers.first().copied()),
+                cell(numbers.last().copied()),
+                median(ratios).map_or(Cell::Nothing, Cell::Ratio),
+                generator(limited),
             ]);
         }
     }
@@ -321,6 +327,13 @@ fn compared(names: &[String], figures: &[Figure]) -> Finding {
             .notes
             .push(format!("Ratios are to {first}, each taken within a round; all figures are medians of the rounds."));
     }
+    if figures.iter().any(|figure| figure.limited) {
+        finding.notes.push(
+            "'limit': in some round the generator could send no more. Such a rate is the least it may be; it is what this \
+             machine gets through the switch with one sender, which pays for a bridge's work itself."
+                .to_owned(),
+        );
+    }
     finding
 }
 
@@ -328,10 +341,6 @@ fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_unstable_by(f64::total_cmp);
     numbers
-}
-
-fn median(sorted: &[f64]) -> Option<&f64> {
-    sorted.get(sorted.len() / 2)
 }
 
 #[cfg(test)]
@@ -362,12 +371,13 @@ mod tests {
             contender,
             of: ["throughput", "64", "NDR"].map(str::to_owned),
             value: Cell::Pps(pps),
+            limited: contender == 1 && round == 0,
         };
         let figures =
             [figure(0, 0, 100.0), figure(0, 1, 50.0), figure(1, 1, 25.0), figure(1, 0, 50.0), figure(2, 0, 80.0)];
         let finding = compared(&["a".to_owned(), "b".to_owned()], &figures);
         let rows: Vec<Vec<String>> =
             finding.rows.iter().map(|row| row[3..].iter().map(Cell::shown).collect()).collect();
-        assert_eq!(rows, [["a", "80", "50", "100", "1.00"], ["b", "50", "25", "50", "0.50"]]);
+        assert_eq!(rows, [["a", "80", "50", "100", "1.00", "ok"], ["b", "38", "25", "50", "0.50", "limit"]]);
     }
 }

@@ -8,14 +8,13 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use forwarding::MacTableConfig;
-use frame::{Batch, NetworkId, PortId};
+use frame::{Batch, DropReason, PortId};
 use ports::memory::{self, MemoryPeer};
 use ports::{Port, Sent, Stop};
-use switch::engine::{Engine, NetworkTables, NetworkView, PortView, Snapshot};
+use switch::engine::{Engine, NetworkTables, Snapshot};
 
 /// Frames that each ring of a memory port holds.
 const RING: usize = 1024;
-const LAN: NetworkId = NetworkId(0);
 /// The frames' way in and out is as wide as that of a veth.
 pub(super) const MTU: u32 = 1500;
 /// As many addresses as the engine learns here.
@@ -25,6 +24,7 @@ const MAC_ENTRIES: usize = 1 << 20;
 pub(super) struct InProcess {
     /// Kept alive while frames pass; its end is its threads' end.
     _engine: Engine,
+    tables: Arc<NetworkTables>,
     peers: Vec<Arc<MemoryPeer>>,
 }
 
@@ -43,14 +43,21 @@ impl InProcess {
             engine.attach(PortId(port), queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Port>).collect());
             peers.push(Arc::new(peer));
         }
-        engine.publish(snapshot(tables, u16::from(ports)));
-        Ok(Self { _engine: engine, peers })
+        engine.publish(Snapshot::of_one_network(Arc::clone(&tables), u16::from(ports), MTU as usize));
+        Ok(Self { _engine: engine, tables, peers })
+    }
+
+    /// Frames that found a receiver's ring full so far.
+    pub(super) fn no_room(&self) -> u64 {
+        self.tables.drops.drops(DropReason::EgressFull)
     }
 
     /// What plays the host at a port, from 1.
-    pub(super) fn end(&self, port: u8) -> Option<HostEnd> {
+    /// `deaf`: nobody listens there, and what comes is thrown away whenever something is sent, so that it is not counted as
+    /// frames that somebody was too slow for.
+    pub(super) fn end(&self, port: u8, deaf: bool) -> Option<HostEnd> {
         let peer = self.peers.get(usize::from(port).checked_sub(1)?)?;
-        Some(HostEnd { name: format!("engine:{port}"), peer: Arc::clone(peer) })
+        Some(HostEnd { name: format!("engine:{port}"), peer: Arc::clone(peer), deaf })
     }
 }
 
@@ -58,6 +65,7 @@ impl InProcess {
 pub(super) struct HostEnd {
     name: String,
     peer: Arc<MemoryPeer>,
+    deaf: bool,
 }
 
 impl Port for HostEnd {
@@ -79,6 +87,9 @@ impl Port for HostEnd {
     }
 
     fn send(&mut self, batch: &Batch, picks: &[u16]) -> io::Result<Sent> {
+        if self.deaf {
+            self.peer.recv_burst(RING, |_| ());
+        }
         let taken = self.peer.send_burst(0, picks.len(), |ahead, frame| {
             frame.copy_from(&batch[usize::from(picks[ahead])]);
         });
@@ -89,28 +100,6 @@ impl Port for HostEnd {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-}
-
-/// One network, of which every port is a member, and no gateway.
-fn snapshot(tables: Arc<NetworkTables>, ports: u16) -> Snapshot {
-    let view = NetworkView {
-        id: LAN,
-        tables,
-        members: (0..ports).map(PortId).collect(),
-        mtu: MTU as usize,
-        forward_reserved: false,
-        suppress_arp: false,
-        subnet: None,
-        gateway: None,
-        host_gateway: None,
-        icc: true,
-        peers: Vec::new(),
-        hub: false,
-    };
-    let mut snapshot = Snapshot::default();
-    snapshot.networks.push(Some(Arc::new(view)));
-    snapshot.ports = (0..ports).map(|_| Some(PortView { network: LAN, guard: None })).collect();
-    snapshot
 }
 
 #[cfg(test)]
@@ -126,8 +115,8 @@ mod tests {
     #[test]
     fn a_frame_enters_at_one_port_and_leaves_by_the_other() {
         let engine = InProcess::start(2).unwrap();
-        assert!(engine.end(0).is_none() && engine.end(3).is_none());
-        let (mut one, mut two) = (engine.end(1).unwrap(), engine.end(2).unwrap());
+        assert!(engine.end(0, false).is_none() && engine.end(3, false).is_none());
+        let (mut one, mut two) = (engine.end(1, false).unwrap(), engine.end(2, false).unwrap());
         let mut octets = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 0x88, 0xb5]].concat();
         octets.resize(60, 7);
         let mut batch = Batch::with_capacity(2);

@@ -35,7 +35,7 @@ use super::layout::Layout;
 use super::options::End;
 use super::place::{Interface, Place};
 use super::report;
-use super::rig::{LEARNING, Outcome, await_stragglers, drain, fits, say};
+use super::rig::{LEARNING, Outcome, PATIENCE, await_stragglers, drain, fits, say};
 use super::run::{self, Ear, Listener, Progress, in_place};
 use super::teller::Teller;
 use crate::failure::Failure;
@@ -160,6 +160,7 @@ pub(super) fn run(args: &PktgenArgs) -> Result<(), Failure> {
     args.report.check()?;
     let layout = args.places.layout()?;
     let ends = Ends::of(&layout)?;
+    args.frames.check().map_err(Failure::Words)?;
     if args.pace.replay.is_some() {
         return Err(Failure::Words("the kernel's pktgen replays nothing: --backend socket".to_owned()));
     }
@@ -189,7 +190,7 @@ pub(super) fn run(args: &PktgenArgs) -> Result<(), Failure> {
 fn teach(spec: &StreamSpec, rx: &mut dyn Port) -> Result<(), Failure> {
     let refused = |error| Failure::work("the receiving interface", error);
     // Nobody listens to signals yet: one ends this as it ends any program.
-    say(rx, spec.destinations.mac, spec.destinations.count, &AtomicBool::new(false)).map_err(refused)?;
+    say(rx, spec.destinations.mac, spec.destinations.count, &AtomicBool::new(false), &mut |_| ()).map_err(refused)?;
     thread::sleep(LEARNING);
     drain(rx).map_err(refused)
 }
@@ -210,11 +211,13 @@ fn drive(
     let (start, began) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     let listener = KernelTally::new(plan, spec, began.as_nanos() as u64);
     let mut ears = [Ear { place: 1, queue: rx, listener }];
-    let order = Order { plan, ifname: ends.tx.ifname(), after: args.pace.time(), interrupted: &interrupted };
+    let octets = spec.sizes.mean_octets() + load::WIRE_GAP_OCTETS as f64;
+    let pps = args.pace.rate.and_then(|rate| rate.frames_per_second(octets));
+    let order = Order { plan, ifname: ends.tx.ifname(), after: args.pace.time(), pps, interrupted: &interrupted };
     let (done, received) = thread::scope(|scope| {
         let receiver = scope.spawn(|| run::receive(&mut ears, start, &progress));
         let sender = scope.spawn(|| ends.tx.inside(|| control::run(&order, &progress)));
-        let mut teller = Teller::new("", args.pace.rate.is_some());
+        let mut teller = Teller::new("", order.pps.is_some());
         while !sender.is_finished() {
             if receiver.is_finished() {
                 progress.stop.store(true, Ordering::Relaxed);
@@ -223,7 +226,7 @@ fn drive(
             thread::sleep(Duration::from_millis(5));
         }
         let done = sender.join();
-        await_stragglers(&progress);
+        await_stragglers(&progress, PATIENCE);
         progress.deaf.store(true, Ordering::Relaxed);
         (done, receiver.join())
     });
@@ -271,10 +274,21 @@ fn report(
         why: None,
         rate: &rate,
         specs: std::slice::from_ref(spec),
+        interrupted: done.interrupted,
         notes: &differences,
         pktgen: Some(&said),
     };
-    let outcome = Outcome { result, refused: totals.errors, overflowed: 0, samples: Vec::new(), last_lost: Vec::new() };
+    let (refused, samples, last_lost) = (totals.errors, Vec::new(), Vec::new());
+    let outcome = Outcome {
+        result,
+        refused,
+        overflowed: 0,
+        overflowed_at_ends: 0,
+        full: 0,
+        stopped: done.interrupted,
+        samples,
+        last_lost,
+    };
     args.report.run(&head, &outcome)
 }
 

@@ -146,7 +146,9 @@ impl Layout {
             let all = self.places.iter().enumerate().filter(|(at, _)| which(*at)).map(|(_, place)| place.to_string());
             all.collect::<Vec<_>>().join(", ")
         };
-        format!("{} -> {}", names(&|at| self.sends(at)), names(&|at| self.hears(at)))
+        let heard = names(&|at| self.hears(at) && !self.receives(at));
+        let heard = if heard.is_empty() { heard } else { format!(", heard at {heard}") };
+        format!("{} -> {}{heard}", names(&|at| self.sends(at)), names(&|at| self.receives(at)))
     }
 }
 
@@ -188,7 +190,7 @@ mod tests {
             (0..3).map(|at| (with_ear.sends(at), with_ear.hears(at))).collect::<Vec<_>>(),
             [(true, false), (false, true), (false, true)]
         );
-        assert_eq!(with_ear.words(), "a -> b, c");
+        assert_eq!(with_ear.words(), "a -> b, heard at c");
     }
 
     #[test]

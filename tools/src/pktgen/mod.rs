@@ -10,6 +10,7 @@
 //! | [`run`] | how do frames leave when they are due, and who counts those that arrive? |
 //! | [`engine`] | how fast is the switch without a kernel? |
 //! | [`teller`], [`report`] | what is said meanwhile, and in the end? |
+//! | [`origin`] | where do a report's figures come from? |
 //! | [`compare`] | what is one switch to another? |
 //! | [`test`] | what do the standard tests (RFC 2544, RFC 2889) find? |
 //!
@@ -24,6 +25,7 @@ mod flow;
 mod kernel;
 mod layout;
 mod options;
+mod origin;
 mod place;
 mod report;
 mod rig;
@@ -69,9 +71,9 @@ pub(crate) enum PktgenCommand {
 Frames are signed, so that the report tells lost, doubled, reordered, damaged and
 misdelivered ones, and their latency from the time when they were due. Before
 the first one the receiving side sends a frame from each address, so that
-the switch knows where they are. Runs as root. With --backend kernel frames have
-pktgen's own header instead: damage to that is not seen, and latency is told at
---rate max alone.
+the switch knows where they are. Interfaces need root, 'engine:N' does not.
+With --backend kernel frames have pktgen's own header instead: damage to that is
+not seen, and latency is told at --rate max alone.
 
 Examples:
   lanyard pktgen --tx ns:h1/eth0 --rx ns:h2/eth0
@@ -116,6 +118,7 @@ pub(crate) fn run(args: &PktgenArgs) -> Result<(), Failure> {
 
 fn run_once(args: &PktgenArgs) -> Result<(), Failure> {
     args.kernel.refuse()?;
+    args.frames.check().map_err(Failure::Words)?;
     args.report.check()?;
     let layout = args.places.layout()?;
     let replayed = args.pace.replay.as_deref().map(|file| recording(file, &args.pace)).transpose()?;
@@ -127,7 +130,9 @@ fn run_once(args: &PktgenArgs) -> Result<(), Failure> {
     let least = octets.map_or(args.frames.least_octets(), |octets| octets.clamp(64, 9216) as u32);
     let usual = Sizes::fixed(least).map_err(wrong)?;
     let sizes = args.pace.size.as_ref().unwrap_or(&usual);
-    let wanted = Wanted { rate: args.pace.rate.unwrap_or_default(), sizes };
+    let recorded = replayed.as_ref().and_then(|recording| recording.due_before(1_000_000_000, u64::MAX));
+    let recorded = recorded.and_then(std::num::NonZeroU64::new).map(Rate::Frames);
+    let wanted = Wanted { rate: args.pace.rate.or(recorded).unwrap_or_default(), sizes };
     let mut rig = Rig::open(&layout, false, &Leave { backend: args.places.backend, wanted })?;
     let load = load_of(args, &layout, &rig, replayed.as_ref())?;
     let specs = load.orders.iter().filter_map(|order| match order.flow.source() {
@@ -140,8 +145,9 @@ fn run_once(args: &PktgenArgs) -> Result<(), Failure> {
     drop(teller);
     let rate = args.pace.rate.unwrap_or_default().to_string();
     let (backend, why) = (rig.backend(), rig.why_not_faster());
-    let (layout, rate, specs) = (&layout, &rate, &specs);
-    args.report.run(&Done { layout, backend, why, rate, specs, notes: &[], pktgen: None }, &outcome)
+    let (layout, backend, rate, specs) = (&layout, &backend, &rate, &specs);
+    let interrupted = outcome.stopped;
+    args.report.run(&Done { layout, backend, why, rate, specs, interrupted, notes: &[], pktgen: None }, &outcome)
 }
 
 /// What is asked for, on that rig.

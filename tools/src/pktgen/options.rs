@@ -9,6 +9,7 @@ use clap::Args;
 use frame::MacAddr;
 use load::rate::Rate;
 use load::replay::Speed;
+use load::signature::LATEST_NS;
 use load::size::Sizes;
 use load::stream::{Errored, ErroredKind, Kind, Stations, StreamSpec};
 use load::walk::{Walk, mac_at};
@@ -17,6 +18,9 @@ use crate::duration;
 
 /// Longer than what ends by itself takes.
 const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// How errored frames are wrong. A giant needs an interface that lets it out; a runt is an ordinary frame on a virtual link.
+const USUALLY_WRONG: [ErroredKind; 2] = [ErroredKind::GroupSource, ErroredKind::ZeroSource];
 
 /// What frames are sent.
 #[derive(Clone, Debug, Args)]
@@ -57,12 +61,12 @@ pub(crate) struct FrameArgs {
     /// So many of them wrong, so that a switch should drop them
     #[arg(long, value_name = "SHARE", value_parser = share)]
     errored: Option<u32>,
-    /// How they are wrong: runt, giant, group-source, zero-source
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "runt,group-source,zero-source")]
+    /// How they are wrong: runt, giant, group-source, zero-source; if not given the last two, in the test errored all
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     errored_kinds: Vec<ErroredKind>,
-    /// The size of a giant, with FCS; the sending interface's MTU must let it out
-    #[arg(long, value_name = "OCTETS", default_value_t = Errored::usual_giant())]
-    giant: u32,
+    /// The size of a giant, with FCS; the sending interface's MTU must let it out [default: 1523]
+    #[arg(long, value_name = "OCTETS")]
+    giant: Option<u32>,
     /// The same seed makes the same frames
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -81,11 +85,11 @@ pub(crate) struct PaceArgs {
     #[arg(long, value_name = "FRAMES")]
     pub(super) count: Option<u64>,
     /// Stop after this time; 10s if neither a count nor a capture is given
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = sending_time)]
     duration: Option<Duration>,
     /// Send the frames of a capture (pcap or pcapng) as they are
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "size", "src_mac", "dst_mac", "src_macs",
-        "dst_macs", "src_ip", "dst_ip", "flows", "vlan", "broadcast", "errored"])]
+        "dst_macs", "src_ip", "dst_ip", "walk", "flows", "vlan", "broadcast", "errored", "errored_kinds", "giant", "seed"])]
     pub(super) replay: Option<PathBuf>,
     /// How much faster than it was recorded: 1, 0.5x, 10x; with --rate at that rate instead, or as fast as it goes
     #[arg(long, value_name = "FACTOR", requires = "replay", conflicts_with = "rate")]
@@ -121,6 +125,42 @@ impl FrameArgs {
         u32::try_from(spec.least_octets()).unwrap_or(u32::MAX)
     }
 
+    /// Is everything of use that was given?
+    ///
+    /// # Errors
+    /// Something says how errored frames are wrong, and there are none.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let given = [("--errored-kinds", !self.errored_kinds.is_empty()), ("--giant", self.giant.is_some())];
+        match given.iter().find(|(_, given)| *given && self.errored.is_none()) {
+            Some((name, _)) => Err(format!("{name} says how errored frames are wrong: say how many with --errored 1%")),
+            None => Ok(()),
+        }
+    }
+
+    /// Where every second frame is errored anyhow, is no other share asked for?
+    ///
+    /// # Errors
+    /// One is.
+    pub(super) fn check_errored_by_itself(&self) -> Result<(), String> {
+        self.errored
+            .map_or(Ok(()), |_| Err("of this test every second frame is errored: leave --errored out".to_owned()))
+    }
+
+    /// What the same frames are made of.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The kinds of errored frames that were asked for.
+    pub(super) fn errored_kinds(&self) -> Option<&[ErroredKind]> {
+        (!self.errored_kinds.is_empty()).then_some(&self.errored_kinds)
+    }
+
+    /// How large a giant is, octets with FCS.
+    pub(super) fn giant(&self) -> u32 {
+        self.giant.unwrap_or_else(Errored::usual_giant)
+    }
+
     /// The specification of stream `stream`, from one end to another. With several addresses each end has its own range of them.
     pub(super) fn spec(
         &self,
@@ -139,8 +179,8 @@ impl FrameArgs {
             broadcast_per_million: self.broadcast,
             errored: self.errored.map(|per_million| Errored {
                 per_million,
-                kinds: self.errored_kinds.clone(),
-                giant_octets: self.giant,
+                kinds: self.errored_kinds().unwrap_or(&USUALLY_WRONG).to_vec(),
+                giant_octets: self.giant(),
             }),
             seed: self.seed,
             stream,
@@ -164,6 +204,15 @@ impl FrameArgs {
 /// The first of an end's addresses, when each has so many of the base's successors.
 fn range_of(base: MacAddr, count: u32, rank: u8) -> MacAddr {
     mac_at(base, u32::from(rank).saturating_mul(count))
+}
+
+/// How long may be sent: a frame says in 48 bits when it was due.
+pub(super) fn sending_time(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    if time.as_nanos() <= LATEST_NS.into() {
+        return Ok(time);
+    }
+    Err(format!("'{text}' is longer than a frame can say when it was due: write 78h or less"))
 }
 
 /// A share of frames, in millionths: `1%`, `0.05%`, `500ppm`.
@@ -194,6 +243,18 @@ mod tests {
         for text in ["", "%", "1", "-1%", "101%", "1000001ppm", "1e3%", "nan%", "inf%", "1.2.3%", "ppm", "1 %"] {
             assert!(share(text).unwrap_err().contains(&format!("'{text}'")), "{text}");
         }
+    }
+
+    #[test]
+    fn no_run_is_longer_than_its_frames_can_tell() {
+        for (text, seconds) in [("0s", 0), ("10s", 10), ("78h", 280_800), ("281474s976ms", 281_474)] {
+            assert_eq!(sending_time(text).map(|time| time.as_secs()), Ok(seconds), "{text}");
+        }
+        for text in ["281474s977ms", "79h", "4d", "99999999999999999999s"] {
+            let wanted = format!("'{text}' is longer than a frame can say when it was due: write 78h or less");
+            assert_eq!(sending_time(text), Err(wanted), "{text}");
+        }
+        assert!(sending_time("78").unwrap_err().contains("'78' is no time"));
     }
 
     #[test]

@@ -92,8 +92,16 @@ impl Interface {
     /// One line: there is no such namespace, or it may not be entered.
     pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, String> {
         let namespace = self.namespace.as_ref().map(NamespaceRef::open).transpose();
-        let Some(namespace) = namespace.map_err(|error| error.to_string())? else { return Ok(work()) };
-        namespace.enter(work).map_err(|error| format!("{self}: {error}"))
+        let Some(namespace) = namespace.map_err(|error| mend(&error.to_string()))? else { return Ok(work()) };
+        namespace.enter(work).map_err(|error| self.refused(&error))
+    }
+
+    /// Why its namespace cannot be entered.
+    fn refused(&self, error: &io::Error) -> String {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => format!("{self}: entering a namespace needs CAP_SYS_ADMIN: run as root"),
+            _ => format!("{self}: {error}"),
+        }
     }
 
     /// The interface as it is now, and a queue that sees what comes in by it, and sends by it.
@@ -102,9 +110,9 @@ impl Interface {
     /// One line: there is no such namespace or interface, it is down, or packet sockets are not allowed.
     pub(crate) fn open(&self) -> Result<(Link, VethQueue), String> {
         let namespace =
-            self.namespace.as_ref().map(NamespaceRef::open).transpose().map_err(|error| error.to_string())?;
+            self.namespace.as_ref().map(NamespaceRef::open).transpose().map_err(|error| mend(&error.to_string()))?;
         let links = namespace.as_ref().map_or_else(Links::open, Links::in_namespace);
-        let links = links.map_err(|error| format!("{self}: {error}"))?;
+        let links = links.map_err(|error| self.refused(&error))?;
         let link = links.by_name(&self.ifname).map_err(|error| format!("{self}: {error}"))?;
         let link =
             link.ok_or_else(|| format!("{self}: there is no such interface; `ip link` shows those there are"))?;
@@ -113,15 +121,20 @@ impl Interface {
         }
         let open = || veth::open_index(&self.ifname, link.index, 1, false);
         let opened = namespace.as_ref().map_or_else(|| Ok(open()), |namespace| namespace.enter(open));
-        let refused = |error: io::Error| match error.kind() {
+        let raw = |error: io::Error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 format!("{self}: sending and seeing raw frames needs CAP_NET_RAW there: run as root")
             }
             _ => format!("{self}: {error}"),
         };
-        let queue = opened.and_then(|opened| opened).map_err(refused)?.pop();
+        let queue = opened.map_err(|error| self.refused(&error))?.map_err(raw)?.pop();
         queue.map(|queue| (link, queue)).ok_or_else(|| format!("{self} has no queue"))
     }
+}
+
+/// Why a namespace cannot be opened, and what helps.
+fn mend(why: &str) -> String {
+    if nix::unistd::geteuid().is_root() { why.to_owned() } else { format!("{why}: run as root") }
 }
 
 #[cfg(test)]

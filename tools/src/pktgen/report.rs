@@ -12,9 +12,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::layout::Layout;
+use super::origin::Origin;
 use super::rig::Outcome;
 use super::test::finding::{Cell, Finding};
 use crate::failure::{Failure, one_line, print};
+use crate::words::wrapped;
 
 /// In which form.
 #[derive(Clone, Debug, Args)]
@@ -33,8 +35,13 @@ pub(crate) struct ReportArgs {
 /// What a run says in JSON: where, how, and what became of it.
 #[derive(Serialize)]
 struct Report<'a> {
+    origin: &'a Origin,
+    /// Whether it came to its end.
+    complete: bool,
     tx: Vec<String>,
     rx: Vec<String>,
+    /// Who the numbers of streams and ports stand for.
+    paths: Vec<Route>,
     backend: &'a str,
     /// Why it is not the faster one, where that was wanted.
     backend_why: Option<&'a str>,
@@ -48,6 +55,16 @@ struct Report<'a> {
     result: &'a LoadResult,
 }
 
+/// A stream, and its ends.
+#[derive(Serialize)]
+struct Route {
+    stream: u8,
+    from: String,
+    to: String,
+    /// The port at which it should come out.
+    port: u8,
+}
+
 /// What was done: where, and how.
 pub(super) struct Done<'a> {
     pub(super) layout: &'a Layout,
@@ -56,6 +73,8 @@ pub(super) struct Done<'a> {
     pub(super) why: Option<&'a str>,
     pub(super) rate: &'a str,
     pub(super) specs: &'a [StreamSpec],
+    /// Somebody ended it.
+    pub(super) interrupted: bool,
     /// What else there is to say, a sentence each.
     pub(super) notes: &'a [String],
     /// What the kernel's pktgen says of itself.
@@ -68,17 +87,23 @@ impl ReportArgs {
     /// # Errors
     /// It cannot be written.
     pub(super) fn run(&self, done: &Done<'_>, outcome: &Outcome) -> Result<(), Failure> {
-        let Outcome { result, refused, samples, .. } = outcome;
-        if let Some(file) = &self.html {
-            let mut facts = vec![fact("load", &done.layout.words()), fact("by", done.backend), fact("rate", done.rate)];
-            facts.extend(done.specs.first().map(|spec| fact("frames", &format!("{}, {}", spec.kind, spec.sizes))));
-            write(file, &of_run(facts, result, samples))?;
-        }
+        let origin = Origin::now();
+        // First what cannot be lost to a full disk.
+        self.run_said(done, outcome, &origin)?;
+        let Some(file) = &self.html else { return Ok(()) };
+        let mut facts = vec![fact("load", &done.layout.words()), fact("by", done.backend), fact("rate", done.rate)];
+        facts.extend(done.specs.first().map(|spec| fact("frames", &format!("{}, {}", spec.kind, spec.sizes))));
+        facts.extend(origin_facts(&origin));
+        write(file, &of_run(facts, &outcome.result, &outcome.samples))
+    }
+
+    fn run_said(&self, done: &Done<'_>, outcome: &Outcome, origin: &Origin) -> Result<(), Failure> {
+        let Outcome { result, refused, .. } = outcome;
+        let ended = done.interrupted.then(|| "Interrupted: this is what was sent by then.".to_owned());
+        let notes = || ended.iter().chain(done.notes);
         if self.csv {
             // The two lines have no room for sentences, which are not to be missed.
-            for note in done.notes {
-                let _ = writeln!(std::io::stderr(), "lanyard: {note}");
-            }
+            aside(notes());
             return print(&format!("{}\n{}\n", LoadResult::csv_header(), result.csv_row()));
         }
         if self.json {
@@ -87,8 +112,10 @@ impl ReportArgs {
                 all.map(|(_, place)| place.to_string()).collect()
             };
             let (tx, rx) = (names(&|at| done.layout.sends(at)), names(&|at| done.layout.hears(at)));
-            let Done { backend, why: backend_why, rate, specs, pktgen, .. } = *done;
-            let report = Report { tx, rx, backend, backend_why, rate, specs, refused: *refused, pktgen, result };
+            let Done { backend, why: backend_why, rate, specs, interrupted, pktgen, .. } = *done;
+            let (complete, refused, paths) = (!interrupted, *refused, routes(done.layout));
+            let report =
+                Report { origin, complete, tx, rx, paths, backend, backend_why, rate, specs, refused, pktgen, result };
             let text = serde_json::to_string(&report);
             let text = text.map_err(|error| Failure::work("the report cannot be written", error))?;
             return print(&(text + "\n"));
@@ -98,9 +125,15 @@ impl ReportArgs {
             refused => format!("{refused} frames were refused by the sending interface\n"),
         };
         let why = done.why.map_or_else(String::new, |why| format!("not by XDP live frames: {why}\n"));
-        let notes: String = done.notes.iter().flat_map(|note| [note, "\n"]).collect();
-        let (words, by) = (done.layout.words(), done.backend);
-        print(&format!("{words}, by {by}\n{}{refused}{why}{notes}", result.table()))
+        let errored = result.errored.map_or(0, |errored| errored.forwarded);
+        let came = result.received.frames + result.damaged + result.misdelivered + result.too_old + errored;
+        let silence = (came == 0 && result.expected > 0)
+            .then(|| "Nothing arrived: are both ends on one switch, and is it up?".to_owned());
+        let notes: String = notes().chain(&silence).map(|note| wrapped(note)).collect();
+        let legend = legend(done.layout);
+        let (words, by, origin) = (done.layout.words(), done.backend, origin.words());
+        let why = wrapped(&why);
+        print(&format!("{words}, by {by}\n{}{legend}{refused}{why}{notes}{origin}\n", result.table()))
     }
 
     /// Say what a test found; `how` is a line of where and how.
@@ -108,17 +141,33 @@ impl ReportArgs {
     /// # Errors
     /// It cannot be written.
     pub(super) fn finding(&self, finding: &Finding, how: &str) -> Result<(), Failure> {
-        if let Some(file) = &self.html {
-            write(file, &page(finding, how))?;
-        }
+        let origin = Origin::now();
         if self.json {
-            return print(&format!("{}\n", finding.value()));
+            let mut value = finding.value();
+            value["origin"] = serde_json::json!(origin);
+            print(&format!("{value}\n"))?;
+        } else if self.csv {
+            aside(&finding.notes);
+            print(&finding.csv())?;
+        } else {
+            let how = if how.is_empty() { String::new() } else { format!("{how}\n\n") };
+            print(&format!("{how}{}{}\n", finding.text(), origin.words()))?;
         }
-        if self.csv {
-            return print(&finding.csv());
+        self.html.as_ref().map_or(Ok(()), |file| write(file, &page(finding, how, &origin)))
+    }
+
+    /// Is the page to stand outside a folder?
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check_outside(&self, folder: &str) -> Result<(), Failure> {
+        match self.html.as_deref().filter(|file| real(file).is_some_and(|real| real.starts_with(folder))) {
+            Some(file) => {
+                let file = one_line(&file.display().to_string());
+                Err(Failure::Words(format!("'{file}' is in {folder}, which is hidden meanwhile: name another folder")))
+            }
+            None => Ok(()),
         }
-        let how = if how.is_empty() { String::new() } else { format!("{how}\n\n") };
-        print(&format!("{how}{}", finding.text()))
     }
 
     /// May the page be written? Asked before anything is sent, so that hours of trials do not end in a refusal.
@@ -127,7 +176,7 @@ impl ReportArgs {
     /// It may not.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let Some(file) = &self.html else { return Ok(()) };
-        let was_there = file.exists();
+        let was_there = file.symlink_metadata().is_ok();
         let opened = fs::OpenOptions::new().create(true).append(true).open(file);
         opened.map(drop).map_err(|error| refused(file, &error))?;
         if !was_there {
@@ -136,6 +185,42 @@ impl ReportArgs {
         }
         Ok(())
     }
+}
+
+fn routes(layout: &Layout) -> Vec<Route> {
+    let name = |place: u8| layout.places.get(usize::from(place)).map(ToString::to_string).unwrap_or_default();
+    let paths = (0u8..).zip(&layout.paths);
+    paths.map(|(stream, path)| Route { stream, from: name(path.from), to: name(path.to), port: path.to }).collect()
+}
+
+/// Who the numbers stand for, where there are several.
+fn legend(layout: &Layout) -> String {
+    if layout.places.len() < 3 && layout.paths.len() < 2 {
+        return String::new();
+    }
+    let line = |Route { stream, from, to, port }: &Route| format!("stream {stream}: {from} -> {to}, port {port}\n");
+    let mut text = "\n".to_owned();
+    text.extend(routes(layout).iter().map(line));
+    let listening = layout.places.iter().enumerate().filter(|(at, _)| layout.hears(*at) && !layout.receives(*at));
+    text.extend(listening.map(|(at, place)| format!("port {at}: {place}\n")));
+    text + "\n"
+}
+
+/// What a table of figures has no room for, and is not to be missed.
+fn aside<'n>(notes: impl IntoIterator<Item = &'n String>) {
+    for note in notes {
+        let _ = writeln!(std::io::stderr(), "lanyard: {note}");
+    }
+}
+
+fn origin_facts(origin: &Origin) -> [(String, String); 2] {
+    [fact("measured by", &origin.words()), fact("command", origin.command())]
+}
+
+/// Where a file will stand, links followed.
+fn real(file: &FilePath) -> Option<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
+    folder.canonicalize().ok()
 }
 
 fn write(file: &FilePath, page: &Page) -> Result<(), Failure> {
@@ -151,7 +236,7 @@ fn fact(name: &str, value: &str) -> (String, String) {
 }
 
 /// A test's page: its table, its notes, and the plots that its figures make.
-fn page(finding: &Finding, how: &str) -> Page {
+fn page(finding: &Finding, how: &str, origin: &Origin) -> Page {
     let head: Vec<&str> = finding.columns.iter().map(|column| column.head).collect();
     let rows = finding.rows.iter().map(|row| row.iter().map(Cell::shown).collect()).collect();
     let mut plots = Vec::new();
@@ -174,6 +259,7 @@ fn page(finding: &Finding, how: &str) -> Page {
     if !how.is_empty() {
         facts.push(fact("load", how));
     }
+    facts.extend(origin_facts(origin));
     Page { title: finding.title.to_owned(), subtitle: finding.clause.to_owned(), facts, sections }
 }
 

@@ -17,7 +17,7 @@ use frame::{Batch, MacAddr};
 use load::FCS_OCTETS;
 use load::loss::LossShare;
 use load::result::LoadResult;
-use load::series::{Sample, Series};
+use load::series::{self, Sample, Series};
 use load::stream::{Kind, Stations, Stream, StreamSpec};
 use load::tally::{PortTally, Tally};
 use load::walk::Walk;
@@ -33,9 +33,12 @@ use super::place::Place;
 use super::run::{self, Counter, Ear, Gone, Lane, Progress};
 use crate::failure::Failure;
 
-/// How long stragglers are waited for after the last arrival, and at all.
+/// How long stragglers are waited for after the last arrival where nothing is missing, and where something is (RFC 2544
+/// clause 23: two seconds).
 const QUIET: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// A path that has been seen to take so long at most is not waited for longer than so many times that.
+const TIMES_SLOWEST: u32 = 8;
 /// A switch has taken in the learning frames after this.
 pub(super) const LEARNING: Duration = Duration::from_millis(50);
 /// Learning frames are sent so many at a time, with a pause behind them that lets the switch keep up.
@@ -72,9 +75,13 @@ pub(super) struct Leave<'a> {
 pub(super) struct Rig {
     stations: Vec<Station>,
     listeners: Vec<usize>,
+    /// The longest that a frame has taken in a run before.
+    slowest: Option<Duration>,
     /// Somebody asked for the end.
     interrupted: Arc<AtomicBool>,
-    _engine: Option<InProcess>,
+    engine: Option<InProcess>,
+    /// Frames that the engine had dropped for want of room at a receiver, when it was last asked.
+    engine_dropped: u64,
 }
 
 /// A flow of a load: from the station of this number.
@@ -98,8 +105,14 @@ pub(super) struct Outcome {
     pub(super) result: LoadResult,
     /// Frames that the sending interfaces refused.
     pub(super) refused: u64,
-    /// Frames that came, and found the receiver's own queue full: lost by the generator, not by what is tried.
+    /// Frames that came, and found the receiver's own queue full: lost by the generator, not by what is tried. At all places
+    /// that hear, and at those where something was sent to.
     pub(super) overflowed: u64,
+    pub(super) overflowed_at_ends: u64,
+    /// How often a sending interface had no room.
+    pub(super) full: u64,
+    /// It was ended before its end.
+    pub(super) stopped: bool,
     /// How it went on.
     pub(super) samples: Vec<Sample>,
     /// Of each stream that lost something, when.
@@ -118,7 +131,12 @@ impl Outcome {
     /// What was lost on the way.
     pub(super) fn loss(&self) -> LossShare {
         let LossShare { lost, of } = self.result.loss();
-        LossShare { lost: lost.saturating_sub(self.overflowed), of }
+        LossShare { lost: lost.saturating_sub(self.overflowed_at_ends), of }
+    }
+
+    /// Was the generator the limit, or its receiver?
+    pub(super) fn is_limited(&self) -> bool {
+        self.overflowed > 0 || self.result.generator_limited.is_some()
     }
 }
 
@@ -159,7 +177,7 @@ impl Rig {
                 .map_err(|error| Failure::work("waiting for a signal", error))?;
         }
         let listeners = (0..layout.places.len()).filter(|at| !layout.sends(*at) && !layout.receives(*at)).collect();
-        Ok(Self { stations, listeners, interrupted, _engine: engine })
+        Ok(Self { stations, listeners, slowest: None, interrupted, engine, engine_dropped: 0 })
     }
 
     /// The places that only listen.
@@ -167,14 +185,30 @@ impl Rig {
         &self.listeners
     }
 
-    /// How frames are sent: by the first sender, and so by all of its kind.
-    pub(super) fn backend(&self) -> &'static str {
-        self.stations.iter().find_map(|station| station.tx.as_ref()).map_or("nothing", Sender::words)
+    /// How frames are sent; where not all do it in the same way, who how.
+    pub(super) fn backend(&self) -> String {
+        let mut ways: Vec<(&str, Vec<String>)> = Vec::new();
+        for station in &self.stations {
+            let Some(words) = station.tx.as_ref().map(Sender::words) else { continue };
+            let place = station.place.to_string();
+            match ways.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, places)) => places.push(place),
+                None => ways.push((words, vec![place])),
+            }
+        }
+        match &ways[..] {
+            [(words, _)] => (*words).to_owned(),
+            _ => ways
+                .iter()
+                .map(|(words, places)| format!("{words} ({})", places.join(", ")))
+                .collect::<Vec<_>>()
+                .join("; "),
+        }
     }
 
     /// Why it is not the faster way, where that was wanted.
     pub(super) fn why_not_faster(&self) -> Option<&str> {
-        self.stations.iter().find_map(|station| station.tx.as_ref()).and_then(Sender::why_not_faster)
+        self.stations.iter().filter_map(|station| station.tx.as_ref()).find_map(Sender::why_not_faster)
     }
 
     /// Did somebody ask for the end?
@@ -211,7 +245,7 @@ impl Rig {
     /// An interface is gone, or no thread is to be had.
     pub(super) fn run(&mut self, load: Load, look: &mut dyn FnMut(Instant, &Progress)) -> Result<Outcome, Failure> {
         if load.teach {
-            load.orders.iter().try_for_each(|order| self.teach(order))?;
+            self.teach(&load.orders, look)?;
             thread::sleep(LEARNING);
         }
         self.drain()?;
@@ -229,6 +263,9 @@ impl Rig {
             }
         }
         let done = self.drive(by_sender, &ears, mark, duration, look)?;
+        let floods = done.flows.iter().any(|(_, flow)| flow.floods());
+        let ends = |at: usize| floods || flows.iter().any(|(_, to)| *to == at);
+        let overflowed_at_ends = done.overflowed.iter().filter(|(at, _)| ends(*at)).map(|(_, frames)| frames).sum();
         let sent: Vec<&Flow> = done.flows.iter().map(|(_, flow)| flow).collect();
         let now = done.stopped.then_some(done.took);
         let mut all = Tally::new(intent_of_all(&sent, duration, now), done.took.as_secs_f64());
@@ -240,21 +277,33 @@ impl Rig {
         });
         let last_lost = last_lost.collect();
         done.tallies.into_iter().for_each(|tally| all.port(tally));
-        let (mut result, overflowed) = (all.result(), done.overflowed);
+        let (mut result, overflowed) = (all.result(), done.overflowed.iter().map(|(_, frames)| frames).sum());
+        self.slowest = result.latency.map(|latency| Duration::from_nanos(latency.max_ns)).max(self.slowest);
         if overflowed > 0 {
             result.generator_limited.get_or_insert_with(|| {
                 format!("the generator was the limit: {overflowed} frames came and found the receiver's own queue full")
             });
         }
-        Ok(Outcome { result, refused: done.refused, overflowed, samples: done.samples, last_lost })
+        let Done { refused, full, stopped, samples, .. } = done;
+        Ok(Outcome { result, refused, overflowed, overflowed_at_ends, full, stopped, samples, last_lost })
     }
 
-    /// Let every destination of a flow say something where it is.
-    fn teach(&mut self, order: &Order) -> Result<(), Failure> {
-        let Some((mac, count)) = destinations(&order.flow) else { return Ok(()) };
-        let Some(station) = self.stations.get_mut(order.to) else { return Ok(()) };
-        let Some(rx) = &mut station.rx else { return Ok(()) };
-        say(rx.as_mut(), mac, count, &self.interrupted).map_err(|error| Failure::work(&station.place, error))
+    /// Let every destination of the flows say something where it is.
+    fn teach(&mut self, orders: &[Order], look: &mut dyn FnMut(Instant, &Progress)) -> Result<(), Failure> {
+        let (start, progress) = (Instant::now(), Progress::default());
+        let lessons = orders.iter().filter_map(|order| Some((order.to, destinations(&order.flow)?)));
+        let lessons: Vec<(usize, (MacAddr, u32))> = lessons.collect();
+        progress.lessons.store(lessons.iter().map(|(_, (_, count))| u64::from(*count)).sum(), Ordering::Relaxed);
+        for (to, (mac, count)) in lessons {
+            let Some(station) = self.stations.get_mut(to) else { continue };
+            let Some(rx) = &mut station.rx else { continue };
+            say(rx.as_mut(), mac, count, &self.interrupted, &mut |said| {
+                progress.taught.fetch_add(u64::from(said), Ordering::Relaxed);
+                look(start, &progress);
+            })
+            .map_err(|error| Failure::work(&station.place, error))?;
+        }
+        Ok(())
     }
 
     /// What came before is not of the run.
@@ -264,6 +313,7 @@ impl Rig {
             drain(rx.as_mut()).map_err(|error| Failure::work(&station.place, error))?;
             station.overflowed = overflowed(rx.as_ref());
         }
+        self.engine_dropped = self.engine.as_ref().map_or(0, InProcess::no_room);
         Ok(())
     }
 
@@ -278,6 +328,11 @@ impl Rig {
     ) -> Result<Done, Failure> {
         let (progress, interrupted) = (Progress::default(), Arc::clone(&self.interrupted));
         let finders: Vec<_> = by_sender.iter().flat_map(|(_, flows)| flows.iter().filter_map(Flow::finder)).collect();
+        let of_sender = |(from, flows): &(usize, Vec<Flow>)| {
+            let from = *from;
+            flows.iter().map(move |flow| (from, flow.stream())).collect::<Vec<_>>()
+        };
+        let own: Vec<(usize, u8)> = by_sender.iter().flat_map(of_sender).collect();
         let (mut senders, mut receivers) = (Vec::new(), Vec::new());
         let mut by_sender = by_sender;
         for (at, station) in self.stations.iter_mut().enumerate() {
@@ -287,11 +342,16 @@ impl Rig {
                 senders.push(Lane::new(at, tx, by_sender.swap_remove(index).1, copies));
             }
             if let Some(rx) = rx.filter(|_| ears.contains(&at)) {
-                let listener = Counter { tally: PortTally::new(mark, at as u8), finders: finders.clone() };
+                let mut tally = PortTally::new(mark, at as u8);
+                for (_, stream) in own.iter().filter(|(from, _)| *from == at) {
+                    tally.sends(*stream);
+                }
+                let listener = Counter { tally, finders: finders.clone() };
                 receivers.push(Ear { place: at, queue: rx, listener });
             }
         }
         let (start, mut series) = (Instant::now(), Series::default());
+        let patience = self.slowest.map_or(PATIENCE, |slowest| (slowest * TIMES_SLOWEST).clamp(QUIET, PATIENCE));
         let (sent, heard) = thread::scope(|scope| {
             let threads = threads(senders.len());
             let each = senders.len().div_ceil(threads).max(1);
@@ -311,8 +371,10 @@ impl Rig {
                 thread::sleep(Duration::from_millis(5));
             }
             let sent: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
-            await_stragglers(&progress);
-            series.take(start.elapsed().as_nanos() as u64, progress.counts());
+            let end_ns = start.elapsed().as_nanos() as u64;
+            await_stragglers(&progress, patience);
+            // Stragglers belong to the last interval: nothing was sent while they were waited for.
+            series.take(end_ns, progress.counts());
             progress.deaf.store(true, Ordering::Relaxed);
             let heard: Vec<_> = hearing.into_iter().map(thread::ScopedJoinHandle::join).collect();
             (sent, heard)
@@ -320,7 +382,8 @@ impl Rig {
         let mut done = Done {
             took: senders.iter().map(|lane| lane.took).max().unwrap_or_default(),
             refused: senders.iter().map(|lane| lane.refused).sum(),
-            overflowed: 0,
+            full: senders.iter().map(|lane| lane.full).sum(),
+            overflowed: Vec::new(),
             stopped: progress.stop.load(Ordering::Relaxed),
             samples: series.samples(),
             flows: senders.into_iter().flat_map(Lane::into_flows).collect(),
@@ -337,9 +400,16 @@ impl Rig {
     /// What an interface dropped of the frames it had taken was never sent; and what came when nobody took it up was not lost
     /// on the way.
     fn settle(&mut self, done: &mut Done) {
+        if let Some(engine) = &self.engine {
+            let dropped = engine.no_room();
+            // Which receiver's ring was full is not counted.
+            let at = self.stations.iter().position(|station| station.rx.is_some()).unwrap_or_default();
+            done.overflowed.push((at, dropped - self.engine_dropped));
+            self.engine_dropped = dropped;
+        }
         for (at, station) in self.stations.iter_mut().enumerate() {
             let overflowed = station.rx.as_deref().map_or(0, overflowed);
-            done.overflowed += overflowed - station.overflowed.min(overflowed);
+            done.overflowed.push((at, overflowed - station.overflowed.min(overflowed)));
             station.overflowed = overflowed;
             let dropped = station.tx.as_mut().map_or(0, Sender::dropped);
             let mut left = dropped - station.dropped.min(dropped);
@@ -363,7 +433,9 @@ impl Rig {
 struct Done {
     took: Duration,
     refused: u64,
-    overflowed: u64,
+    full: u64,
+    /// With the receivers' numbers.
+    overflowed: Vec<(usize, u64)>,
     stopped: bool,
     samples: Vec<Sample>,
     /// With the senders' numbers.
@@ -427,7 +499,7 @@ fn open(
             Ok(station)
         }
         Place::Engine(port) => {
-            let end = || engine.and_then(|engine| engine.end(*port));
+            let end = || engine.and_then(|engine| engine.end(*port, !hears));
             let mut station = station(Some(MacAddr([0x02, b'e', 0, 0, 0, *port])), engine::MTU);
             station.tx = end().filter(|_| sends).map(Sender::Memory);
             station.rx = end().filter(|_| hears).map(|end| Box::new(end) as Box<dyn Port>);
@@ -436,8 +508,14 @@ fn open(
     }
 }
 
-/// A frame from each address, to a station that is nowhere.
-pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32, interrupted: &AtomicBool) -> io::Result<()> {
+/// A frame from each address, to a station that is nowhere; `said` hears how many at a time.
+pub(super) fn say(
+    rx: &mut dyn Port,
+    mac: MacAddr,
+    count: u32,
+    interrupted: &AtomicBool,
+    said: &mut dyn FnMut(u32),
+) -> io::Result<()> {
     let sources = Stations { count, walk: Walk::Sequential, ..Stations::new(mac) };
     let destinations = Stations::new(NOWHERE);
     let spec = StreamSpec { kind: Kind::Plain, sources, destinations, ..StreamSpec::default() };
@@ -454,6 +532,7 @@ pub(super) fn say(rx: &mut dyn Port, mac: MacAddr, count: u32, interrupted: &Ato
         }
         left -= left.min(LESSON);
         send_all(rx, &batch, &picks[..batch.len()])?;
+        said(batch.len() as u32);
         if left > 0 {
             thread::sleep(BREATH);
         }
@@ -491,13 +570,18 @@ fn send_all(port: &mut dyn Port, batch: &Batch, mut picks: &[u16]) -> io::Result
     Ok(())
 }
 
-/// Until nothing more comes.
-pub(super) fn await_stragglers(progress: &Progress) {
-    let (begin, mut last, mut quiet) = (Instant::now(), 0, Instant::now());
-    while begin.elapsed() < PATIENCE && quiet.elapsed() < QUIET {
-        let received = progress.received.load(Ordering::Relaxed);
+/// Until nothing more comes: no longer than `patience` after the last arrival where something is missing.
+pub(super) fn await_stragglers(progress: &Progress, patience: Duration) {
+    let (begin, mut last, mut since) = (Instant::now(), 0, Instant::now());
+    while begin.elapsed() < PATIENCE {
+        let series::Progress { sent, expected, received } = progress.counts();
         if received != last {
-            (last, quiet) = (received, Instant::now());
+            (last, since) = (received, Instant::now());
+        }
+        // The kernel's pktgen is only asked how many it has sent.
+        let missing = received < if expected == 0 { sent } else { expected };
+        if since.elapsed() >= if missing { patience } else { QUIET } {
+            return;
         }
         thread::sleep(Duration::from_millis(5));
     }

@@ -19,7 +19,6 @@ use frame::Batch;
 use frame::batch::BURST;
 use load::replay::Finder;
 use load::series;
-use load::signature::{ANY_PORT, Signature};
 use load::tally::{Arrival, PortTally};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ports::Port;
@@ -45,7 +44,10 @@ pub(super) struct Progress {
     /// Frames that should come out of those.
     pub(super) expected: AtomicU64,
     pub(super) received: AtomicU64,
-    /// Nanoseconds by which the frame that was sent last was late.
+    /// Addresses of which the switch is to hear before anything is sent, and those of which it has.
+    pub(super) lessons: AtomicU64,
+    pub(super) taught: AtomicU64,
+    /// Nanoseconds by which the frame was late whose turn it was last.
     pub(super) late_ns: AtomicU64,
     /// Sending is over, by itself or because somebody asked for it.
     pub(super) stop: AtomicBool,
@@ -76,8 +78,12 @@ pub(super) struct Lane<'a> {
     owners: Vec<(usize, Class)>,
     /// The first frame of the batch that has not been sent.
     at: usize,
+    /// When the last one of the batch was due, nanoseconds since the start.
+    due_ns: u64,
     /// Frames that the kernel did not want: too long for the link, say.
     pub(super) refused: u64,
+    /// How often the interface had no room for what was due.
+    pub(super) full: u64,
     /// From the start to the last frame.
     pub(super) took: Duration,
 }
@@ -98,7 +104,20 @@ impl<'a> Lane<'a> {
     pub(super) fn new(place: usize, queue: &'a mut dyn Port, flows: Vec<Flow>, copies: u64) -> Self {
         let batch = Batch::with_capacity(BURST);
         let owners = Vec::with_capacity(BURST);
-        Self { place, queue, flows, copies, turn: 0, batch, owners, at: 0, refused: 0, took: Duration::ZERO }
+        Self {
+            place,
+            queue,
+            flows,
+            copies,
+            turn: 0,
+            batch,
+            owners,
+            at: 0,
+            due_ns: 0,
+            refused: 0,
+            full: 0,
+            took: Duration::ZERO,
+        }
     }
 
     /// What it sent, with the number of its place.
@@ -107,20 +126,24 @@ impl<'a> Lane<'a> {
     }
 
     fn turn(&mut self, mark: u16, start: Instant, after_ns: u64, progress: &Progress) -> io::Result<Turn> {
+        let now_ns = start.elapsed().as_nanos() as u64;
         if self.at == self.batch.len() {
-            let now_ns = start.elapsed().as_nanos() as u64;
             match self.fill(mark, now_ns, after_ns) {
-                Fill::Some { last_due_ns } => {
-                    progress.late_ns.store(now_ns.saturating_sub(last_due_ns), Ordering::Relaxed);
-                }
+                Fill::Some { last_due_ns } => self.due_ns = last_due_ns,
                 Fill::None { next_due_ns: Some(next) } => return Ok(Turn::Idle(next)),
                 Fill::None { next_due_ns: None } => return Ok(Turn::Over),
             }
         }
+        // Also of what waits for room.
+        progress.late_ns.store(now_ns.saturating_sub(self.due_ns), Ordering::Relaxed);
         let before = self.at;
-        self.send(progress)?;
+        self.send(now_ns, progress)?;
         self.took = start.elapsed();
-        Ok(if self.at > before { Turn::Sent } else { Turn::Full })
+        if self.at > before {
+            return Ok(Turn::Sent);
+        }
+        self.full += 1;
+        Ok(Turn::Full)
     }
 
     /// Put frames into the batch that are due, one of each flow in turn; those that are due in `after_ns` or later are not
@@ -155,7 +178,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Send what is in the batch, as far as there is room.
-    fn send(&mut self, progress: &Progress) -> io::Result<()> {
+    fn send(&mut self, now_ns: u64, progress: &Progress) -> io::Result<()> {
         let mut picks = [0; BURST];
         let count = self.batch.len() - self.at;
         (self.at..).zip(&mut picks[..count]).for_each(|(index, pick)| *pick = index as u16);
@@ -171,7 +194,7 @@ impl<'a> Lane<'a> {
                     Class::All => self.copies,
                     Class::Errored => 0,
                 };
-                self.flows[flow].count(class, self.batch[usize::from(*pick)].len());
+                self.flows[flow].count(class, self.batch[usize::from(*pick)].len(), now_ns);
             }
             progress.sent.fetch_add(taken.len() as u64, Ordering::Relaxed);
             progress.expected.fetch_add(expected, Ordering::Relaxed);
@@ -242,7 +265,8 @@ fn wait_until(start: Instant, due: Duration, progress: &Progress) {
             // In pieces: whoever interrupts does not wait for the next frame.
             thread::sleep(left.saturating_sub(SLEEP_SLACK).min(LOOK));
         } else {
-            std::hint::spin_loop();
+            // Where CPUs are few, the switch or the receiver may be waiting for this one.
+            thread::yield_now();
         }
     }
 }
@@ -287,11 +311,9 @@ impl Counter {
             return self.tally.take(octets, arrived_ns);
         }
         for (recorded, finder) in &mut self.finders {
-            if let Some(found) = finder.find(octets) {
-                let port = if found.to_all { ANY_PORT } else { recorded.port };
-                let due_ns = found.due_ns.unwrap_or(arrived_ns);
-                let signature = Signature { mark: 0, stream: recorded.stream, port, number: found.number, due_ns };
-                return self.tally.take_as(signature, octets.len(), arrived_ns);
+            let Recorded { stream, port } = *recorded;
+            if let Some(arrival) = self.tally.take_recorded(finder, octets, stream, port, arrived_ns) {
+                return arrival;
             }
         }
         self.tally.take_foreign()

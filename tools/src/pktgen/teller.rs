@@ -2,7 +2,7 @@
 //! generator cannot keep up with what was asked of it.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::run::Progress;
@@ -37,6 +37,12 @@ impl Teller {
         if !self.shown || now < self.next {
             return;
         }
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (lessons, taught) = (of(&progress.lessons), of(&progress.taught));
+        if taught < lessons {
+            (self.before, self.next) = ((0, now), now + SAY);
+            return write(&format!("{}{taught} of {lessons} addresses made known to the switch", self.name));
+        }
         let (sent, received) = (progress.sent.load(Ordering::Relaxed), progress.received.load(Ordering::Relaxed));
         let pps = sent.saturating_sub(self.before.0) as f64 / (now - self.before.1).as_secs_f64();
         (self.before, self.next) = ((sent, now), now + SAY);
@@ -45,14 +51,20 @@ impl Teller {
         // The kernel's pktgen is only asked how many it has sent.
         let expected = progress.expected.load(Ordering::Relaxed);
         let missing = if expected == 0 { sent } else { expected }.saturating_sub(received);
-        // Nobody reads standard error any more: the report still comes.
-        let _ = write!(
-            std::io::stderr(),
-            "\r{}{:.1} s: {sent} sent, {pps:.0} a second, {missing} not here yet{limited}\x1b[K",
+        write(&format!(
+            "{}{:.1} s: {sent} sent, {pps:.0} a second, {missing} not here yet{limited}",
             self.name,
             start.elapsed().as_secs_f64()
-        );
+        ));
     }
+}
+
+/// Over the line before, no longer than a line: what is wrapped could not be written over.
+fn write(line: &str) {
+    let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+    let line: String = line.chars().take(width.saturating_sub(1)).collect();
+    // Nobody reads standard error any more: the report still comes.
+    let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
 }
 
 impl Drop for Teller {

@@ -43,6 +43,8 @@ pub(super) struct Order<'a> {
     pub(super) ifname: &'a str,
     /// The time that sending may take.
     pub(super) after: Duration,
+    /// Frames a second that were asked for.
+    pub(super) pps: Option<f64>,
     /// Somebody wants the end.
     pub(super) interrupted: &'a AtomicBool,
 }
@@ -137,6 +139,9 @@ impl<'a> Pktgen<'a> {
             }
             let sent = reports.iter().map(|report| report.current.frames).sum();
             progress.sent.store(sent, Ordering::Relaxed);
+            if let Some(behind) = clock.behind(sent) {
+                progress.late_ns.store(behind.as_nanos() as u64, Ordering::Relaxed);
+            }
             if starter.is_none() && reports.iter().all(|report| report.result.is_some()) {
                 return Ok((reports, clock.asked.is_some()));
             }
@@ -188,6 +193,7 @@ struct Clock {
     after: Duration,
     /// Frames of all devices, if they end by themselves.
     count: u64,
+    pps: Option<f64>,
     began: Option<Instant>,
     asked: Option<Instant>,
     sent: u64,
@@ -198,7 +204,7 @@ impl Clock {
     fn new(order: &Order) -> Self {
         let count = order.plan.devices.iter().map(|device| device.count).sum();
         let after = order.after + if count > 0 { GRACE } else { Duration::ZERO };
-        Self { after, count, began: None, asked: None, sent: 0, last_news: Instant::now() }
+        Self { after, count, pps: order.pps, began: None, asked: None, sent: 0, last_news: Instant::now() }
     }
 
     /// It is to be stopped now.
@@ -212,6 +218,12 @@ impl Clock {
             self.asked.get_or_insert_with(Instant::now);
         }
         stop
+    }
+
+    /// How much later it is than it should be with so many frames.
+    fn behind(&self, sent: u64) -> Option<Duration> {
+        let due = Duration::try_from_secs_f64(sent as f64 / self.pps?).ok()?;
+        Some(self.began?.elapsed().saturating_sub(due))
     }
 
     /// It should have begun, or ended, and has not.

@@ -52,12 +52,8 @@ impl Counters {
     }
 
     fn of(ifname: &str, text: &str) -> Option<Self> {
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(ifname)?.strip_prefix(':'))?;
-        let numbers: Vec<u64> = line.split_whitespace().map_while(|number| number.parse().ok()).collect();
-        // octets, frames, errors, dropped, fifo, frame, compressed, multicast; then the same for what was sent
-        let [_, rx_frames, _, rx_dropped, _, _, _, _, tx_octets, tx_frames, _, tx_dropped, ..] = numbers[..] else {
-            return None;
-        };
+        let [_, rx_frames, _, rx_dropped, _, _, _, _, tx_octets, tx_frames, _, tx_dropped] =
+            arena::sockets::counters(text, ifname)?;
         Some(Self { rx_frames, rx_dropped, tx_frames, tx_octets, tx_dropped })
     }
 

@@ -18,12 +18,16 @@ use super::super::layout::Path;
 use super::super::options::FrameArgs;
 use super::super::rig::{Load, Order, Outcome, Rig};
 use super::super::teller::Teller;
+use super::finding::Cell;
 use crate::failure::Failure;
 
 /// The lowest rate that is tried, frames a second.
 const LEAST_PPS: f64 = 100.0;
-/// For so long the most that the generator can send is looked for.
-const CEILING_TRIAL: Duration = Duration::from_millis(500);
+/// For so long the most that the generator can send is looked for, and so often: what else the machine does may hold up one.
+const CEILING_TRIAL: Duration = Duration::from_millis(300);
+const CEILING_TRIALS: u32 = 3;
+/// So often a rate is tried before the generator is believed not to be able to send it.
+const CAP_TRIALS: u32 = 3;
 /// A trial that ends by its count may take so much longer than its rate says.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -60,6 +64,8 @@ pub(in crate::pktgen) struct Settings {
     pub(in crate::pktgen) max_rate: Option<Rate>,
     /// The loss-free rate, where it is known and need not be searched.
     pub(in crate::pktgen) known_rate: Option<Rate>,
+    /// The share of the time at a rate that may lose more than the goal.
+    pub(in crate::pktgen) exceed: f64,
     /// The most addresses that are tried.
     pub(in crate::pktgen) most_addresses: u32,
 }
@@ -119,6 +125,31 @@ impl Bench<'_> {
         self.load(orders, trial)
     }
 
+    /// Do something with each size; what is under way is named after it.
+    pub(super) fn each<'s>(
+        &mut self,
+        sizes: &'s [Sizes],
+        mut work: impl FnMut(&mut Self, &'s Sizes) -> Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        let test = self.name.clone();
+        for size in sizes {
+            self.name = format!("{test} {size}");
+            work(self, size)?;
+        }
+        self.name = test;
+        Ok(())
+    }
+
+    /// Do a part of what is under way; it is named after it meanwhile.
+    pub(super) fn part<T>(&mut self, part: &str, work: impl FnOnce(&mut Self) -> Result<T, Ended>) -> Result<T, Ended> {
+        let whole = self.name.clone();
+        self.name = format!("{whole}{part}");
+        // Where it ends before its end, the name says what it was at.
+        let done = work(self)?;
+        self.name = whole;
+        Ok(done)
+    }
+
     /// What one path does in a trial.
     pub(super) fn order(
         &self,
@@ -169,8 +200,10 @@ impl Bench<'_> {
             return Ok(max);
         }
         let trial = Trial { duration: CEILING_TRIAL, ..self.trial(size, Rate::Max) };
-        let outcome = self.try_once(&trial)?;
-        let each = outcome.result.sent.pps / self.senders() as f64;
+        let mut each = 0.0f64;
+        for _ in 0..CEILING_TRIALS {
+            each = each.max(self.try_once(&trial)?.result.sent.pps / self.senders() as f64);
+        }
         if each < LEAST_PPS {
             let text = "the generator could hardly send anything: is the interface's queue full, or its peer gone?";
             return Err(Failure::Work(text.to_owned()).into());
@@ -185,23 +218,32 @@ impl Bench<'_> {
         goals: &[f64],
         change: &mut dyn FnMut(&mut StreamSpec),
     ) -> Result<SearchResult, Ended> {
-        let high = self.ceiling(size)?.max(LEAST_PPS);
+        let high = self.ceiling(size)?;
         let mut search = Search::new(self.config(high, goals)).map_err(|fault| Failure::Work(fault.to_string()))?;
         while let Some(next) = search.next() {
             let rate = Rate::Frames(NonZeroU64::new(next.rate.round() as u64).unwrap_or(NonZeroU64::MIN));
             let trial = Trial { duration: next.duration, ..self.trial(size, rate) };
-            let outcome = self.try_with(&trial, change).inspect_err(|_| self.unfinished = Some(search.result()))?;
-            let result = &outcome.result;
-            if outcome.overflowed > 0 {
-                // They came: it is the receiver who was too slow.
-                search.tell(next, outcome.loss());
-            } else if result.generator_limited.is_some() {
-                search.cap(next, (result.sent.pps / self.senders() as f64).min(next.rate));
-            } else {
-                search.tell(next, result.loss());
+            let tried = self.try_in_full(&trial, change).inspect_err(|_| self.unfinished = Some(search.result()))?;
+            match tried {
+                Tried::InFull(loss) => search.tell(next, loss),
+                Tried::UpTo(rate) => search.cap(next, rate.min(next.rate)),
             }
         }
         Ok(search.result())
+    }
+
+    /// Try a rate until all of it was sent, or it has been tried often enough.
+    fn try_in_full(&mut self, trial: &Trial<'_>, change: &mut dyn FnMut(&mut StreamSpec)) -> Result<Tried, Ended> {
+        let mut most = 0.0f64;
+        for _ in 0..CAP_TRIALS {
+            let outcome = self.try_with(trial, change)?;
+            // Where the receiver was too slow, all was sent, and came.
+            if outcome.overflowed > 0 || outcome.result.generator_limited.is_none() {
+                return Ok(Tried::InFull(outcome.loss()));
+            }
+            most = most.max(outcome.result.sent.pps / self.senders() as f64);
+        }
+        Ok(Tried::UpTo(most))
     }
 
     fn config(&self, high: f64, goals: &[f64]) -> SearchConfig {
@@ -212,6 +254,7 @@ impl Bench<'_> {
             initial_trial: (trial / 5).max(Duration::from_millis(50)).min(trial),
             final_trial: trial,
             final_sum: trial * 3,
+            exceed_ratio: self.settings.exceed,
             ..SearchConfig::new(LEAST_PPS.min(high), high)
         }
     }
@@ -221,11 +264,24 @@ impl Bench<'_> {
         if let Some(known) = per_second(self.settings.known_rate, size) {
             return Ok(known);
         }
-        let found = self.search(size, &[0.0], &mut |_| ())?;
+        let found = self.part(", loss-free rate", |bench| bench.search(size, &[0.0], &mut |_| ()))?;
         let lower = found.goals.first().and_then(|goal| goal.lower);
         let none = || Failure::Work(format!("even {LEAST_PPS} frames a second are not forwarded without loss"));
         Ok(lower.ok_or_else(none)?)
     }
+}
+
+/// What came of trying a rate.
+enum Tried {
+    /// It was sent, and so much was lost.
+    InFull(LossShare),
+    /// The generator sent no more than this of it.
+    UpTo(f64),
+}
+
+/// Was the generator the limit of what a row says?
+pub(in crate::pktgen) fn generator(limited: bool) -> Cell {
+    Cell::Text(if limited { "limit" } else { "ok" }.to_owned())
 }
 
 /// Which of its sender's turns a path has.

@@ -12,8 +12,8 @@ use load::size::Sizes;
 
 use super::super::flow::Turn;
 use super::super::rig::Outcome;
-use super::bench::{Bench, Ended, Trial, pps};
-use super::finding::{Cell, Finding, column};
+use super::bench::{Bench, Ended, Trial, generator, pps};
+use super::finding::{Cell, Finding, column, median};
 
 /// The shortest burst that is tried, frames.
 const LEAST_BURST: u64 = 16;
@@ -37,15 +37,16 @@ pub(super) fn back_to_back(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut
         column("repeats", "searches"),
         column("pps", "at frames/s"),
         column("seconds", "longest tried"),
+        column("generator_limit", "generator"),
     ];
-    let name = bench.name.clone();
-    for size in sizes {
+    bench.each(sizes, |bench, size| {
         let speed = bench.ceiling(size)?;
         let longest = (speed * LONGEST.as_secs_f64()) as u64;
         let mut found = Vec::new();
+        let mut limited = false;
         for repeat in 0..bench.settings.repeats {
-            bench.name = format!("{name} {size}, search {} of {}", repeat + 1, bench.settings.repeats);
-            found.push(longest_burst(bench, size, longest)?);
+            let part = format!(", search {} of {}", repeat + 1, bench.settings.repeats);
+            found.push(bench.part(&part, |bench| longest_burst(bench, size, longest, &mut limited))?);
         }
         let mean = found.iter().sum::<u64>() as f64 / found.len().max(1) as f64;
         let end = |frames: Option<&u64>| frames.copied().map_or(Cell::Nothing, Cell::Count);
@@ -57,9 +58,15 @@ pub(super) fn back_to_back(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut
             Cell::Count(found.len() as u64),
             Cell::Pps(speed),
             Cell::Seconds(longest as f64 / speed),
+            generator(limited),
         ]);
-    }
-    bench.name = name;
+        if found.iter().min() == Some(&longest) {
+            finding
+                .notes
+                .push(format!("{size}: no burst lost anything; the longest that is tried is {longest} frames."));
+        }
+        Ok(())
+    })?;
     finding.notes.push(
         "Frames sent as fast as the generator can; each search ends within a tenth of the burst's length. 'least' and \
          'most' are what single searches found."
@@ -69,12 +76,14 @@ pub(super) fn back_to_back(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut
 }
 
 /// Twice as long until something is lost, then halfway between.
-fn longest_burst(bench: &mut Bench<'_>, size: &Sizes, longest: u64) -> Result<u64, Ended> {
+fn longest_burst(bench: &mut Bench<'_>, size: &Sizes, longest: u64, limited: &mut bool) -> Result<u64, Ended> {
     let (mut whole, mut lossy) = (0, None);
     let mut next = LEAST_BURST.min(longest);
     loop {
         let trial = Trial { size: Some(size), teach: true, ..Trial::of(next, bench.all()) };
-        if bench.try_once(&trial)?.result.lost == 0 {
+        let outcome = bench.try_once(&trial)?;
+        *limited |= outcome.overflowed > 0;
+        if outcome.loss().lost == 0 {
             whole = next;
         } else {
             lossy = Some(next);
@@ -100,36 +109,35 @@ pub(super) fn recovery(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Fin
         column("longest_ns", "longest"),
         column("repeats", "trials"),
     ];
-    let name = bench.name.clone();
-    for size in sizes {
-        bench.name = format!("{name} {size}, loss-free rate");
+    bench.each(sizes, |bench, size| {
         let loss_free = bench.loss_free(size)?;
-        bench.name = format!("{name} {size}");
         let (mut times, mut lost, mut sent, mut limited) = (Vec::new(), Vec::new(), Vec::new(), false);
         for _ in 0..bench.settings.repeats {
             let overload = bench.settings.trial;
             let outcome = overloaded(bench, size, loss_free, overload)?;
-            if outcome.result.generator_limited.is_some() {
-                // The overload was none, or went on when it should have been over.
-                limited = true;
-            } else {
-                times.push(recovered(&outcome));
-            }
             let of_overload: Vec<_> = outcome.result.streams.iter().filter(|stream| stream.stream >= FLOOD).collect();
             let frames: u64 = of_overload.iter().map(|stream| stream.sent).sum();
-            sent.push(frames as f64 / overload.as_secs_f64());
             let gone: u64 = of_overload.iter().map(|stream| stream.lost).sum();
+            let rate = frames as f64 / overload.as_secs_f64();
+            if outcome.is_limited() {
+                // The overload was none, or went on when it should have been over.
+                limited = true;
+                continue;
+            }
+            times.push(recovered(&outcome));
+            sent.push(rate);
             lost.push(gone as f64 / frames.max(1) as f64);
         }
         times.sort_unstable();
+        let known = !times.is_empty();
         let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
         finding.rows.push(vec![
             Cell::Text(size.to_string()),
-            Cell::Pps(loss_free),
-            Cell::Pps(mean(&sent)),
-            Cell::Share(mean(&lost)),
+            Cell::Pps(loss_free * bench.senders() as f64),
+            if known { Cell::Pps(mean(&sent)) } else { Cell::Nothing },
+            if known { Cell::Share(mean(&lost)) } else { Cell::Nothing },
             Cell::Pps(loss_free * AFTER * bench.senders() as f64),
-            times.get(times.len() / 2).copied().map_or(Cell::Nothing, Cell::Ns),
+            median(times.iter().map(|ns| *ns as f64).collect()).map_or(Cell::Nothing, |ns| Cell::Ns(ns as u64)),
             times.last().copied().map_or(Cell::Nothing, Cell::Ns),
             Cell::Count(times.len() as u64),
         ]);
@@ -137,11 +145,14 @@ pub(super) fn recovery(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Fin
             finding
                 .notes
                 .push(format!("{size}: trials in which the generator could not send 110 % in time are left out."));
+            if !known {
+                finding.notes.push(format!("{size}: that were all: the generator cannot overload this path."));
+            }
         }
-    }
-    bench.name = name;
+        Ok(())
+    })?;
     finding.notes.push(
-        "110 % of the loss-free rate, then half of it: the time from the end of the overload to the last frame that was \
+        "Frames a second of all senders. 110 % of the loss-free rate, then half of it: the time from the end of the overload to the last frame that was \
          lost, the median of the trials. 'lost of it' at 0 means that the overload was none: the generator, not the switch, \
          sets the loss-free rate."
             .to_owned(),

@@ -10,7 +10,7 @@ use load::stream::{Errored, ErroredKind};
 
 use super::super::flow::Turn;
 use super::super::layout::Path;
-use super::bench::{Bench, Ended, Trial, loss_of, pps};
+use super::bench::{Bench, Ended, Trial, generator, loss_of, pps};
 use super::finding::{Cell, Finding, column};
 use crate::failure::Failure;
 
@@ -25,24 +25,24 @@ const PRESSING: u8 = 2;
 /// Which errored frames come through.
 pub(super) fn errored(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Finding) -> Result<(), Ended> {
     finding.columns = vec![
+        column("size", "frame size"),
         column("kind", "errored frames"),
-        column("pps", "frames/s"),
-        column("sent", "sent"),
+        column("pps", "sent/s"),
+        column("sent", "errored"),
         column("forwarded", "forwarded"),
         column("verdict", "verdict"),
         column("good_lost", "good ones lost"),
+        column("generator_limit", "generator"),
     ];
-    let name = bench.name.clone();
-    for size in sizes.iter().take(1) {
-        bench.name = format!("{name}, loss-free rate");
+    let (kinds, giant_octets) = (bench.frames.errored_kinds().unwrap_or(&ErroredKind::ALL), bench.frames.giant());
+    bench.each(sizes, |bench, size| {
         let rate = bench.loss_free(size)? * ERRORED_AT;
-        for kind in ErroredKind::ALL {
-            bench.name = format!("{name} {kind}");
+        for kind in kinds.iter().copied() {
             let mut change = |spec: &mut load::StreamSpec| {
-                let giant_octets = Errored::usual_giant();
                 spec.errored = Some(Errored { per_million: ERRORED_PER_MILLION, kinds: vec![kind], giant_octets });
             };
-            let outcome = bench.try_with(&bench.trial(size, pps(rate)), &mut change)?;
+            let trial = bench.trial(size, pps(rate));
+            let outcome = bench.part(&format!(" {kind}"), |bench| bench.try_with(&trial, &mut change))?;
             let came = outcome.result.errored;
             let (sent, forwarded) = came.map_or((0, 0), |came| (came.sent, came.forwarded));
             let verdict = match (sent, forwarded) {
@@ -52,16 +52,18 @@ pub(super) fn errored(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Find
                 _ => "some forwarded",
             };
             finding.rows.push(vec![
+                Cell::Text(size.to_string()),
                 Cell::Text(kind.to_string()),
-                Cell::Pps(rate),
+                Cell::Pps(outcome.result.sent.pps),
                 Cell::Count(sent),
                 Cell::Count(forwarded),
                 Cell::Text(verdict.to_owned()),
-                Cell::Count(outcome.result.lost),
+                Cell::Count(outcome.loss().lost),
+                generator(outcome.is_limited()),
             ]);
         }
-    }
-    bench.name = name;
+        Ok(())
+    })?;
     finding.notes.push(
         "Every second frame was errored. 'not sent': the sending interface refused them (a giant needs an MTU that lets it \
          out). Virtual links do not pad: a frame below 64 octets is an ordinary one there, as a container's ARP request is, \
@@ -75,25 +77,25 @@ pub(super) fn errored(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Find
 pub(super) fn congestion(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut Finding) -> Result<(), Ended> {
     finding.columns = vec![
         column("size", "frame size"),
-        column("full_pps", "100 %, frames/s"),
-        column("calm_loss", "loss at the calm port"),
+        column("full_pps", "100 %/s"),
+        column("calm_pps", "calm port/s"),
+        column("calm_loss", "loss"),
         column("calm_high", "95 % to"),
-        column("crowded_loss", "loss at the crowded port"),
+        column("crowded_pps", "crowded port/s"),
+        column("crowded_loss", "loss"),
         column("hol", "head of line blocking"),
         column("back_pressure", "back pressure"),
+        column("generator_limit", "generator"),
     ];
     let [calm, pressing] = bench.paths[..] else { return Err(four_places()) };
     if calm.from == pressing.from || calm.to == pressing.to {
         return Err(four_places());
     }
-    let name = bench.name.clone();
-    for size in sizes {
-        bench.name = format!("{name} {size}, loss-free rate");
+    bench.each(sizes, |bench, size| {
         let all = std::mem::replace(&mut bench.paths, vec![calm]);
         let full = bench.loss_free(size);
         bench.paths = all;
         let full = full?;
-        bench.name = format!("{name} {size}");
         let crowded = Path { from: calm.from, to: pressing.to };
         let whole = bench.trial(size, pps(full));
         let half = Trial { rate: pps(full / 2.0), ..whole.clone() };
@@ -107,26 +109,36 @@ pub(super) fn congestion(bench: &mut Bench<'_>, sizes: &[Sizes], finding: &mut F
         let [first, second] = [CROWDED, PRESSING].map(|stream| loss_of(&outcome, stream));
         let of = first.of + second.of;
         let at_crowded = (first.lost + second.lost) as f64 / of.max(1) as f64;
-        let held_back = outcome.result.generator_limited.is_some();
+        let lossy = at_crowded > 0.0;
+        // A sender that had room all the time was not held back: it was too slow by itself.
+        let held_back = outcome.overflowed == 0 && outcome.full > 0 && outcome.result.generator_limited.is_some();
+        let limited = outcome.is_limited() && !held_back;
         let verdict = |yes: bool| {
-            let word = match (at_crowded > 0.0 || held_back, yes) {
+            let word = match (lossy || held_back, yes) {
                 (false, _) => "not overloaded",
                 (true, true) => "yes",
                 (true, false) => "no",
             };
             Cell::Text(word.to_owned())
         };
+        let sent = |streams: &[u8]| {
+            let of = outcome.result.streams.iter().filter(|result| streams.contains(&result.stream));
+            Cell::Pps(of.map(|result| result.sent).sum::<u64>() as f64 / bench.settings.trial.as_secs_f64())
+        };
         finding.rows.push(vec![
             Cell::Text(size.to_string()),
             Cell::Pps(full),
+            sent(&[CALM]),
             Cell::Share(at_calm.share()),
             Cell::Share(at_calm.error().high),
+            sent(&[CROWDED, PRESSING]),
             Cell::Share(at_crowded),
             verdict(at_calm.lost > 0),
-            verdict(at_crowded == 0.0 && held_back),
+            verdict(!lossy && held_back),
+            generator(limited),
         ]);
-    }
-    bench.name = name;
+        Ok(())
+    })?;
     finding.notes.push(
         "The first sender offers half to the calm port and half to the crowded one, the second sender all to the crowded \
          one: 150 % of 100 %, which is what one path forwards without loss, for virtual ports have no line rate. Where all \

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use load::latency::LatencyCurve;
 use load::search::SearchResult;
 
+use crate::words::wrapped;
+
 /// The name and version of the JSON.
 const SCHEMA: &str = "lanyard.test/1";
 
@@ -50,7 +52,10 @@ impl Cell {
             Self::Ns(ns) => load::result::time(*ns),
             Self::Seconds(seconds) => format!("{seconds:.3} s"),
             // Three digits that say something, however small it is.
-            Self::Ratio(ratio) if *ratio > 0.0 && *ratio < 0.095 => format!("{ratio:.2e}"),
+            Self::Ratio(ratio) if *ratio > 0.0 && *ratio < 0.095 => {
+                let places = 2 - ratio.log10().floor().clamp(-12.0, 0.0) as i32;
+                format!("{ratio:.*}", places.unsigned_abs() as usize)
+            }
             Self::Ratio(ratio) => format!("{ratio:.2}"),
             Self::Nothing => "-".to_owned(),
         }
@@ -90,6 +95,14 @@ impl Cell {
             Self::Nothing => Value::Null,
         }
     }
+}
+
+/// The middle one of some numbers, or the mean of the middle two; `None` of none.
+pub(in crate::pktgen) fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let upper = *numbers.get(numbers.len() / 2)?;
+    let lower = *numbers.get((numbers.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 /// A column: its key in JSON and CSV, its head in a table.
@@ -144,14 +157,14 @@ impl Finding {
         let head = self.columns.iter().map(|column| column.head.to_owned()).collect();
         let rows: Vec<Vec<String>> =
             std::iter::once(head).chain(self.rows.iter().map(|row| row.iter().map(Cell::shown).collect())).collect();
-        let mut text = format!("{} ({})\n\n{}", self.title, self.clause, load::result::aligned(&rows));
+        let mut text = format!("{} ({})\n", self.title, self.clause);
+        if !self.rows.is_empty() {
+            text = format!("{text}\n{}", load::result::aligned(&rows));
+        }
         if !self.notes.is_empty() {
             text.push('\n');
         }
-        for note in &self.notes {
-            text.push_str(note);
-            text.push('\n');
-        }
+        text.extend(self.notes.iter().map(|note| wrapped(note)));
         text
     }
 
@@ -194,6 +207,20 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_middle_of_two_is_between_them() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!([vec![3.0], vec![4.0, 1.0], vec![9.0, 1.0, 2.0]].map(median), [3.0, 2.5, 2.0].map(Some));
+    }
+
+    #[test]
+    fn small_ratios_have_three_digits() {
+        for (ratio, shown) in [(0.0, "0.00"), (1.004, "1.00"), (0.0614, "0.0614"), (0.00614, "0.00614"), (0.5, "0.50")]
+        {
+            assert_eq!(Cell::Ratio(ratio).shown(), shown);
+        }
+    }
 
     #[test]
     fn the_three_forms_say_the_same() {

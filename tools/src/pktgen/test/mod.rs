@@ -31,7 +31,6 @@ use super::layout::{Layout, PlaceArgs};
 use super::options::FrameArgs;
 use super::report::ReportArgs;
 use super::rig::{Leave, Rig};
-use crate::duration;
 use crate::failure::Failure;
 use bench::{Bench, Ended, Settings};
 use finding::Finding;
@@ -122,6 +121,11 @@ impl Name {
         !matches!(self, Self::Mesh | Self::PartialMesh | Self::Congestion | Self::Learning)
     }
 
+    /// Does it load a switch with shares of its loss-free rate?
+    const fn begins_at_loss_free(self) -> bool {
+        matches!(self, Self::Latency | Self::Recovery | Self::Congestion | Self::Errored)
+    }
+
     /// Do the receivers send, too?
     const fn answers(self) -> bool {
         matches!(self, Self::Caching | Self::Learning)
@@ -144,7 +148,7 @@ pub(crate) struct TrialArgs {
     #[arg(long)]
     quick: bool,
     /// How long the longest trials are
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = super::options::sending_time)]
     trial: Option<Duration>,
     /// How often what is averaged is tried
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -152,6 +156,10 @@ pub(crate) struct TrialArgs {
     /// How far apart the two ends of what is found may be: 0.5%
     #[arg(long, value_name = "SHARE", value_parser = super::options::share)]
     width: Option<u32>,
+    /// The share of the time tried at a rate that may lose more than the goal; 0% is RFC 2544's word, but a busy machine
+    /// pauses now and then
+    #[arg(long, value_name = "SHARE", value_parser = exceed, default_value = "50%")]
+    exceed: u32,
     /// Offer no more than this; else as much as the generator can send
     #[arg(long, value_name = "RATE")]
     max_rate: Option<Rate>,
@@ -167,6 +175,18 @@ impl TrialArgs {
     /// The sizes to try: those asked for, or those of the standard that the frames have room in.
     fn sizes(&self, least: u32) -> Result<Vec<Sizes>, Failure> {
         self.sizes_or(if self.quick { &QUICK_SIZES } else { &SIZES }, least)
+    }
+
+    /// Is a rate given that is one, and of use to one of these tests?
+    pub(super) fn check(&self, tests: &[Name]) -> Result<(), Failure> {
+        let wrong = |text: &str| Err(Failure::Words(text.to_owned()));
+        match self.rate {
+            Some(Rate::Max) => wrong("--rate max is no loss-free rate: leave it out, and it is searched"),
+            Some(_) if !tests.iter().any(|test| test.begins_at_loss_free()) => wrong(
+                "--rate is the loss-free rate, which is not what is begun with here: --max-rate, to offer no more",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// A run of about two minutes?
@@ -194,17 +214,25 @@ impl TrialArgs {
             width: self.width.map_or(width, |millionths| (f64::from(millionths) / 1e6).clamp(1e-4, 0.5)),
             max_rate: self.max_rate.filter(|rate| *rate != Rate::Max),
             known_rate: self.rate,
+            exceed: f64::from(self.exceed) / 1e6,
             most_addresses: self.most_addresses,
         }
     }
+}
+
+/// A share that is not all.
+fn exceed(text: &str) -> Result<u32, String> {
+    super::options::share(text).and_then(|share| {
+        if share < 1_000_000 { Ok(share) } else { Err("all of the time may not lose more: write 0% to 99%".to_owned()) }
+    })
 }
 
 /// `lanyard pktgen test`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each prints what its RFC asks for, how it was tried, and how sure it is. Frames
-enter and leave as in 'lanyard pktgen'. Runs as root; Ctrl-C ends it with
-what was found by then.
+enter and leave as in 'lanyard pktgen'. Interfaces need root, 'engine:N' does
+not. Ctrl-C ends it with what was found by then.
 
 Examples:
   lanyard pktgen test throughput --tx ns:h1/eth0 --rx ns:h2/eth0 --quick
@@ -230,15 +258,16 @@ impl TestArgs {
     fn check(&self, layout: &Layout) -> Result<(), Failure> {
         let wrong = |text: &str| Err(Failure::Words(text.to_owned()));
         let (places, paths) = (layout.places.len(), layout.paths.len());
-        if self.trials.rate == Some(Rate::Max) {
-            return wrong("--rate max is no loss-free rate: leave it out, and it is searched");
-        }
+        self.trials.check(&[self.name])?;
         match self.name {
             Name::Mesh if paths < 2 || paths != places * (places - 1) => {
                 wrong("in a full mesh everybody sends to everybody: --mesh PLACE,PLACE,...")
             }
             Name::PartialMesh if paths < 2 => {
                 wrong("a partial mesh has several senders or several receivers: --tx PLACE,PLACE or --rx PLACE,PLACE")
+            }
+            Name::Caching | Name::Learning if self.trials.sizes.len() > 1 => {
+                wrong("addresses are what is counted here, in frames of one size: name one with --sizes")
             }
             Name::Recovery if paths > bursts::MOST_PATHS => {
                 wrong("a recovery test has 64 paths at most: name fewer places")
@@ -256,7 +285,13 @@ pub(crate) fn run(args: &TestArgs) -> Result<(), Failure> {
     args.report.check()?;
     let layout = args.places.layout()?;
     args.check(&layout)?;
-    let largest = args.trials.sizes.iter().map(Sizes::largest).max().unwrap_or(0).max(LARGEST as usize);
+    if args.name == Name::Errored {
+        args.frames.check_errored_by_itself().map_err(Failure::Words)?;
+    } else {
+        args.frames.check().map_err(Failure::Words)?;
+    }
+    let giant = if args.name == Name::Errored { args.frames.giant() as usize } else { 0 };
+    let largest = args.trials.sizes.iter().map(Sizes::largest).max().unwrap_or(0).max(LARGEST as usize).max(giant);
     let largest = Sizes::fixed(largest as u32).map_err(|error| Failure::Words(error.to_string()))?;
     let backend = args.places.backend;
     if backend == Backend::Kernel {
@@ -296,7 +331,7 @@ pub(super) fn find(name: Name, bench: &mut Bench<'_>, sizes: &[Sizes]) -> Result
         Name::ForwardPressure => rates::forward_pressure(bench, sizes, &mut finding),
         Name::BackToBack => bursts::back_to_back(bench, sizes, &mut finding),
         Name::Recovery => bursts::recovery(bench, sizes, &mut finding),
-        Name::Caching => addresses::capacity(bench, &mut finding),
+        Name::Caching => addresses::capacity(bench, sizes, &mut finding),
         Name::Learning => addresses::learning_rate(bench, sizes, &mut finding),
         Name::Errored => faults::errored(bench, sizes, &mut finding),
         Name::Congestion => faults::congestion(bench, sizes, &mut finding),
@@ -316,9 +351,13 @@ pub(super) fn find(name: Name, bench: &mut Bench<'_>, sizes: &[Sizes]) -> Result
                     let shown = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
                     let (lower, upper, loss) = (shown(goal.lower), shown(goal.upper), goal.goal * 100.0);
                     let name = &bench.name;
-                    finding.notes.push(format!(
-                        "{name}: at most {loss} % lost at {lower}, more at {upper} frames a second, so far."
-                    ));
+                    finding.notes.push(match (goal.lower, goal.upper) {
+                        (None, None) => format!("{name}: nothing is known yet of {loss} %."),
+                        (_, None) => format!("{name}: at most {loss} % lost at {lower} frames a second, so far."),
+                        _ => format!(
+                            "{name}: at most {loss} % lost at {lower}, more at {upper} frames a second, so far."
+                        ),
+                    });
                 }
                 finding.searches.push((bench.name.clone(), search));
             }
