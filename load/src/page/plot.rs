@@ -121,6 +121,8 @@ pub struct Bar {
     pub low: f64,
     /// The most.
     pub high: f64,
+    /// How many times the first one's it is, where that is known otherwise than from the two values.
+    pub ratio: Option<f64>,
 }
 
 impl Plot {

@@ -80,7 +80,7 @@ fn check_picture(svg: &str) -> Result<(), TestCaseError> {
 
 fn hostile_page() -> Page {
     let name = HOSTILE.to_owned();
-    let bar = Some(Bar { value: 2.0, low: 1.0, high: 3.0 });
+    let bar = Some(Bar { value: 2.0, low: 1.0, high: 3.0, ratio: None });
     let loss = LossPoint::new(1e5, LossShare { lost: 3, of: 1000 });
     let plots = vec![
         Plot::rate_loss(
@@ -318,7 +318,7 @@ fn plot() -> impl Strategy<Value = Plot> {
         .prop_map(|(name, points)| Curve { name, points });
     let line =
         (name(), prop::collection::vec((value(), value()), 0..40)).prop_map(|(name, points)| Line { name, points });
-    let bar = (value(), value(), value()).prop_map(|(value, low, high)| Bar { value, low, high });
+    let bar = (value(), value(), value()).prop_map(|(value, low, high)| Bar { value, low, high, ratio: None });
     let group =
         (name(), prop::collection::vec(prop::option::of(bar), 0..9)).prop_map(|(name, bars)| BarGroup { name, bars });
     prop_oneof![

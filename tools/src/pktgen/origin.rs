@@ -50,7 +50,7 @@ impl Origin {
     /// A line of it.
     pub(super) fn words(&self) -> String {
         let Self { version, kernel, cpus, .. } = self;
-        format!("lanyard {version}, {}, {kernel}, {cpus} CPUs", self.day())
+        format!("Lanyard {version}, {}, {kernel}, {cpus} CPUs", self.day())
     }
 
     /// What was typed.
@@ -67,7 +67,7 @@ mod tests {
     fn it_says_when_and_where() {
         let origin =
             Origin { version: "1.2", command: "lanyard x".into(), at: 86_400, kernel: "Linux 6".into(), cpus: 4 };
-        assert_eq!(origin.words(), "lanyard 1.2, Fri, 02 Jan 1970 00:00:00 GMT, Linux 6, 4 CPUs");
+        assert_eq!(origin.words(), "Lanyard 1.2, Fri, 02 Jan 1970 00:00:00 GMT, Linux 6, 4 CPUs");
         let now = Origin::now();
         assert!(now.at > 1_700_000_000 && now.cpus > 0 && now.kernel.starts_with("Linux "), "{now:?}");
     }

@@ -255,7 +255,7 @@ fn page(finding: &Finding, how: &str, origin: &Origin) -> Page {
     if !finding.searches.is_empty() {
         sections.push(of_search(&finding.searches));
     }
-    let mut facts = vec![fact("described in", finding.clause)];
+    let mut facts = Vec::new();
     if !how.is_empty() {
         facts.push(fact("load", how));
     }
@@ -316,7 +316,7 @@ fn bar_plots(finding: &Finding) -> Vec<Plot> {
         }
         if let Some(group) = groups.last_mut() {
             group.bars.resize(group.bars.len().max(series), None);
-            group.bars.push(Some(Bar { value, low, high }));
+            group.bars.push(Some(Bar { value, low, high, ratio: number("ratio") }));
         }
     }
     let axis = |title: &str| if title.contains("p50") || title.contains("p99") { "ns" } else { "" };

@@ -32,12 +32,14 @@ pub(super) fn draw(title: &str, axis: &str, series: &[String], groups: &[BarGrou
     let shown = series.len().min(MOST_SERIES);
     let bars = || groups.iter().flat_map(|group| group.bars.iter().take(shown).flatten());
     let values = bars().filter(|bar| bar.value.is_finite()).flat_map(|bar| [bar.value, bar.low, bar.high]);
-    let y = Axis { title: axis.to_owned(), scale: Scale::linear(values, true, 6), unit: Unit::Prefixed };
+    let unit = unit(axis);
+    let title_of_y = if unit == Unit::Nanoseconds { "" } else { axis };
+    let y = Axis { title: title_of_y.to_owned(), scale: Scale::linear(values, true, 6), unit };
     let in_a_row = groups_in_a_row(shown, groups);
     let (_, bar) = widths(FIELD, in_a_row, shown);
     // If what stands over a bar is wider than the bar, all of it stands upright.
-    let upright = bars_and_words(groups, shown).any(|(_, long)| long > bar);
-    let above = words_above(&y.scale, groups, shown, upright);
+    let upright = bars_and_words(groups, shown, unit).any(|(_, long)| long > bar);
+    let above = words_above(&y, groups, shown, upright);
     let rows: Vec<&[BarGroup]> = groups.chunks(in_a_row).collect();
     let top_of = |row: usize| heading.height + above + row as f64 * (above + HEIGHT + NAMES);
     let description = format!("{axis}, as bars, for {}.", named(names()));
@@ -50,7 +52,7 @@ pub(super) fn draw(title: &str, axis: &str, series: &[String], groups: &[BarGrou
         for (number, row) in rows.iter().enumerate() {
             let room = Room { top: top_of(number), bottom: top_of(number) + HEIGHT, right: WIDTH - EDGE, inset: 0.0 };
             let panel = Panel::new(canvas, room, None, &y);
-            draw_row(&panel, row, (in_a_row, shown), upright);
+            draw_row(&panel, row, (in_a_row, shown), (upright, unit));
         }
     })
 }
@@ -70,25 +72,26 @@ fn widths(field: f64, groups: usize, series: usize) -> (f64, f64) {
 }
 
 /// Every bar, and how wide what stands over it is.
-fn bars_and_words(groups: &[BarGroup], series: usize) -> impl Iterator<Item = (Bar, f64)> {
+fn bars_and_words(groups: &[BarGroup], series: usize, unit: Unit) -> impl Iterator<Item = (Bar, f64)> {
     groups.iter().flat_map(move |group| {
         let first = group.bars.first().copied().flatten();
         let bars = group.bars.iter().take(series).enumerate();
-        bars.filter_map(move |(index, bar)| Some(((*bar)?, width(&words(index, &(*bar)?, first), SMALL))))
+        bars.filter_map(move |(index, bar)| Some(((*bar)?, width(&words(index, &(*bar)?, first, unit), SMALL))))
     })
 }
 
 /// The room above the field for what is written over the bars and does not fit below its edge.
-fn words_above(y: &Scale, groups: &[BarGroup], series: usize, upright: bool) -> f64 {
-    let beyond = bars_and_words(groups, series).map(|(bar, long)| {
-        let tops = [bar.value, bar.high].into_iter().filter_map(|value| y.place(value));
+fn words_above(y: &Axis, groups: &[BarGroup], series: usize, upright: bool) -> f64 {
+    let beyond = bars_and_words(groups, series, y.unit).map(|(bar, long)| {
+        let tops = [bar.value, bar.high].into_iter().filter_map(|value| y.scale.place(value));
         tops.fold(0.0, f64::max) * HEIGHT + if upright { long } else { SMALL } + 8.0 - HEIGHT
     });
     beyond.fold(ABOVE, f64::max)
 }
 
 /// The groups of one row, each in the middle of its part.
-fn draw_row(panel: &Panel<'_, '_>, groups: &[BarGroup], (most, series): (usize, usize), upright: bool) {
+fn draw_row(panel: &Panel<'_, '_>, groups: &[BarGroup], (most, series): (usize, usize), how: (bool, Unit)) {
+    let (upright, unit) = how;
     let (part, bar) = widths(panel.right - panel.left, most, series);
     for (number, group) in groups.iter().enumerate() {
         let middle = panel.left + part * (number as f64 + 0.5);
@@ -97,7 +100,7 @@ fn draw_row(panel: &Panel<'_, '_>, groups: &[BarGroup], (most, series): (usize, 
         for index in 0..series {
             let place = (left + bar * index as f64, left + bar * (index as f64 + 1.0));
             if let Some(one) = group.bars.get(index).copied().flatten().filter(|one| sane(one.value).is_some()) {
-                draw_bar(panel, &one, place, (index, &words(index, &one, first)), upright);
+                draw_bar(panel, &one, place, (index, &words(index, &one, first, unit)), upright);
             } else {
                 let at = (f64::midpoint(place.0, place.1), panel.bottom - 9.0);
                 panel.canvas.text("–", at, Letters::new(SMALL, FAINT, Side::Middle));
@@ -108,9 +111,18 @@ fn draw_row(panel: &Panel<'_, '_>, groups: &[BarGroup], (most, series): (usize, 
     }
 }
 
+/// The unit of an axis: nanoseconds say themselves what they are.
+fn unit(axis: &str) -> Unit {
+    if axis == "ns" { Unit::Nanoseconds } else { Unit::Prefixed }
+}
+
 /// What stands over a bar.
-fn words(index: usize, bar: &Bar, first: Option<Bar>) -> String {
-    if index == 0 { short(bar.value, Unit::Prefixed) } else { ratio(bar.value, first) }
+fn words(index: usize, bar: &Bar, first: Option<Bar>, unit: Unit) -> String {
+    match (index, bar.ratio) {
+        (0, _) => short(bar.value, unit),
+        (_, Some(known)) => times(known),
+        (_, None) => ratio(bar.value, first),
+    }
 }
 
 fn draw_bar(panel: &Panel<'_, '_>, bar: &Bar, (left, right): (f64, f64), (index, words): (usize, &str), upwards: bool) {
@@ -130,12 +142,16 @@ fn draw_bar(panel: &Panel<'_, '_>, bar: &Bar, (left, right): (f64, f64), (index,
 /// How many times the first one.
 fn ratio(value: f64, first: Option<Bar>) -> String {
     let ratio = first.map(|first| value / first.value).filter(|ratio| ratio.is_finite());
-    ratio.map_or_else(String::new, |ratio| match ratio.abs() {
+    ratio.map_or_else(String::new, times)
+}
+
+fn times(ratio: f64) -> String {
+    match ratio.abs() {
         ..0.095 if ratio != 0.0 => format!("×{ratio:.3}"),
         ..9.995 => format!("×{ratio:.2}"),
         ..999.5 => format!("×{ratio:.0}"),
         _ => format!("×{}", short(ratio, Unit::Prefixed).replace(SPACE, "")),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -144,12 +160,22 @@ mod tests {
 
     #[test]
     fn ratios_have_the_digits_that_matter() {
-        let bar = |value| Some(Bar { value, low: value, high: value });
+        let bar = |value| Some(Bar { value, low: value, high: value, ratio: None });
         let table = [(1.0, "×0.50"), (2.0, "×1.00"), (0.01, "×0.005"), (0.0, "×0.00"), (50.0, "×25"), (1e9, "×500M")];
         for (value, text) in table {
             assert_eq!(ratio(value, bar(2.0)), text);
         }
         assert_eq!((ratio(1.0, None), ratio(1.0, bar(0.0))), (String::new(), String::new()));
+    }
+
+    /// The median of ratios is not the ratio of medians: what is known goes before what can be computed.
+    #[test]
+    fn a_known_ratio_stands_over_its_bar() {
+        let bar = |value, ratio| Bar { value, low: value, high: value, ratio };
+        let first = Some(bar(2e6, None));
+        let words = |index, one: Bar| words(index, &one, first, unit("ns"));
+        assert_eq!(words(0, bar(2e6, Some(1.0))).replace(SPACE, " "), "2 ms");
+        assert_eq!([words(1, bar(1e6, Some(0.47))), words(1, bar(1e6, None))], ["×0.47", "×0.50"]);
     }
 
     #[test]
